@@ -1,0 +1,1 @@
+"""Motorpool: an open, multi-tenant fleet portal."""

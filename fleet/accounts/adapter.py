@@ -1,0 +1,28 @@
+"""allauth's one door for our own rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
+from django.http import HttpRequest
+
+from fleet.accounts.services import audit
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    """Sign-up by setting; sign-ins leave an audit event."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """``SIGNUP_OPEN``."""
+        return bool(settings.SIGNUP_OPEN)
+
+    def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
+        """Record the sign-in once it is complete."""
+        audit("user.signed_in", user=user, target=user, request=request)
+        return super().post_login(request, user, **kwargs)
+
+    def populate_username(self, request: HttpRequest, user: Any) -> None:
+        """A user name is optional: invent none."""
+        user.username = user.username or None

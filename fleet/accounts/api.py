@@ -1,0 +1,215 @@
+"""API of accounts: tokens, who am I, audit events."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth import authenticate
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, serializers, status
+from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import FormParser
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.serializers import TokenRefreshSerializer
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from fleet.accounts.access import access, find_access
+from fleet.accounts.authentication import REALM, NotAuthenticated
+from fleet.accounts.models import ApiToken, AuditEvent, Role, User
+from fleet.accounts.services import audit, token_create, token_revoke
+from fleet.lib.api import NotFound, StrictJSONParser
+
+
+class _Public(APIView):
+    authentication_classes: ClassVar = []
+    permission_classes: ClassVar = [AllowAny]
+
+    def get_authenticate_header(self, request: Request) -> str:
+        return REALM
+
+
+class TokenObtain(_Public):
+    """Exchange a password for a JWT."""
+
+    parser_classes: ClassVar = [StrictJSONParser, FormParser]
+
+    class Input(serializers.Serializer[Any]):
+        email = serializers.CharField(required=False, max_length=254)
+        username = serializers.CharField(required=False, max_length=254)
+        password = serializers.CharField(max_length=1000, trim_whitespace=False)
+        organization = serializers.IntegerField(required=False)
+
+        def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+            if not attrs.get("email") and not attrs.get("username"):
+                raise serializers.ValidationError({"email": ["Give an email or a username."]})
+            return attrs
+
+    class Output(serializers.Serializer[Any]):
+        access = serializers.CharField()
+        refresh = serializers.CharField()
+        expires_in = serializers.IntegerField(help_text="Seconds until `access` expires.")
+
+    @extend_schema(request=Input, responses=Output, auth=[])
+    def post(self, request: Request) -> Response:
+        """A token pair for one organization: the named one, or the user's first."""
+        data = self.Input(data=request.data)
+        data.is_valid(raise_exception=True)
+        given = data.validated_data
+        login = given.get("email") or given["username"]
+        kind = "email" if "@" in login else "username"
+        user = authenticate(request._request, password=given["password"], **{kind: login})
+        if not isinstance(user, User) or not user.is_active:
+            raise NotAuthenticated("The name or the password is wrong.")
+        found = find_access(user, given.get("organization"))
+        if found is None:
+            raise NotAuthenticated("You are not a member of that organization.")
+        refresh: Any = RefreshToken.for_user(user)
+        refresh["organization"] = found.organization.pk
+        audit("user.token_obtained", organization=found.organization, user=user, target=user, request=request)
+        return Response(_pair(str(refresh.access_token), str(refresh)))
+
+
+class TokenRefresh(_Public):
+    """Exchange a refresh token for a new pair; the old one dies."""
+
+    class Input(serializers.Serializer[Any]):
+        refresh = serializers.CharField(max_length=4000)
+
+    @extend_schema(request=Input, responses=TokenObtain.Output, auth=[])
+    def post(self, request: Request) -> Response:
+        """A new token pair."""
+        data = self.Input(data=request.data)
+        data.is_valid(raise_exception=True)
+        refresher = TokenRefreshSerializer(data=data.validated_data)
+        try:
+            refresher.is_valid(raise_exception=True)
+        except TokenError:
+            raise NotAuthenticated("The refresh token is expired or was used before.") from None
+        pair = refresher.validated_data
+        return Response(_pair(pair["access"], pair["refresh"]))
+
+
+def _pair(access_token: str, refresh_token: str) -> dict[str, Any]:
+    seconds = int(settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"].total_seconds())
+    return {"access": access_token, "refresh": refresh_token, "expires_in": seconds}
+
+
+class Me(APIView):
+    """Who the credential stands for."""
+
+    class Output(serializers.Serializer[Any]):
+        class Org(serializers.Serializer[Any]):
+            id = serializers.IntegerField()
+            name = serializers.CharField()
+
+        id = serializers.IntegerField()
+        email = serializers.EmailField(allow_null=True)
+        username = serializers.CharField(allow_null=True)
+        organization = Org()
+        role = serializers.ChoiceField(["viewer", "operator", "admin"])
+        level = serializers.IntegerField()
+
+    @extend_schema(responses=Output)
+    def get(self, request: Request) -> Response:
+        """User, organization and role."""
+        found = access(request)
+        return Response(
+            {
+                "id": found.user.pk,
+                "email": found.user.email,
+                "username": found.user.username,
+                "organization": {"id": found.organization.pk, "name": found.organization.name},
+                "role": found.role.label,
+                "level": found.role.value,
+            }
+        )
+
+
+class TokenOutput(serializers.ModelSerializer[ApiToken]):
+    class Meta:
+        model = ApiToken
+        fields = ("id", "name", "prefix", "created_at", "last_used", "expires_at", "revoked_at")
+
+
+class Tokens(generics.GenericAPIView[ApiToken]):
+    """One's own personal tokens in this organization."""
+
+    queryset = ApiToken.objects.none()
+    serializer_class = TokenOutput
+
+    class Input(serializers.Serializer[Any]):
+        name = serializers.CharField(max_length=100)
+        expires_at = serializers.DateTimeField(required=False, allow_null=True)
+
+    class Created(TokenOutput):
+        token = serializers.CharField(help_text="The secret, shown this once.")
+
+        class Meta(TokenOutput.Meta):
+            fields = (*TokenOutput.Meta.fields, "token")  # type: ignore[assignment]
+
+    def get_queryset(self) -> Any:
+        found = access(self.request)
+        return found.organization.api_tokens.filter(user=found.user)
+
+    @extend_schema(responses=TokenOutput(many=True))
+    def get(self, request: Request) -> Response:
+        """Your tokens, the newest first; never their secrets."""
+        page = self.paginate_queryset(self.get_queryset())
+        return self.get_paginated_response(TokenOutput(page, many=True).data)
+
+    @extend_schema(request=Input, responses={201: Created})
+    def post(self, request: Request) -> Response:
+        """A new token."""
+        data = self.Input(data=request.data)
+        data.is_valid(raise_exception=True)
+        found = access(request)
+        token, secret = token_create(
+            organization=found.organization, user=found.user, request=request, **data.validated_data
+        )
+        return Response({**TokenOutput(token).data, "token": secret}, status=status.HTTP_201_CREATED)
+
+
+class TokenDetail(APIView):
+    """One personal token."""
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, token_id: int) -> Response:
+        """Revoke it."""
+        found = access(request)
+        token = found.organization.api_tokens.filter(user=found.user, pk=token_id, revoked_at=None).first()
+        if token is None:
+            raise NotFound
+        token_revoke(token=token, user=found.user, request=request)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class _NewestFirst(CursorPagination):
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 500
+    ordering = "-id"
+
+
+class AuditOutput(serializers.ModelSerializer[AuditEvent]):
+    user = serializers.StringRelatedField[Any]()
+
+    class Meta:
+        model = AuditEvent
+        fields = ("id", "created_at", "user", "action", "target", "details", "address")
+
+
+class Audit(generics.ListAPIView[AuditEvent]):
+    """What happened in the organization, the newest first."""
+
+    roles: ClassVar = {"GET": Role.ADMIN}
+    queryset = AuditEvent.objects.none()
+    serializer_class = AuditOutput
+    pagination_class = _NewestFirst
+
+    def get_queryset(self) -> Any:
+        return access(self.request).organization.audit_events.select_related("user")

@@ -1,0 +1,33 @@
+"""Forms of the account pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.password_validation import validate_password
+
+from fleet.accounts.models import User
+
+
+class OrganizationForm(forms.Form):
+    """A new organization."""
+
+    name = forms.CharField(max_length=120, label="Name of the organization")
+
+
+class SetupForm(OrganizationForm):
+    """The very first organization and its admin."""
+
+    email = forms.EmailField(label="Your e-mail address")
+    password = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}))
+
+    def clean(self) -> dict[str, Any]:
+        """Check the password against the address too."""
+        data = super().clean() or {}
+        if data.get("password"):
+            try:
+                validate_password(data["password"], User(email=data.get("email")))
+            except forms.ValidationError as error:
+                self.add_error("password", error)
+        return data

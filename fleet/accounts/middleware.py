@@ -1,0 +1,23 @@
+"""Give every page request its access: who, in which organization, with which role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from fleet.accounts.access import session_access
+
+
+class OrganizationMiddleware:
+    """Sets ``request.access`` for browser sessions; API views set their own from their credential."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        api = request.path.startswith("/api/")
+        request.access = None if api else session_access(request)  # type: ignore[attr-defined]
+        return self.get_response(request)
+
+

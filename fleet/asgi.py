@@ -1,0 +1,94 @@
+"""The composition root of the web process: which path goes to which application."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
+
+from channels.routing import URLRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.core.asgi import get_asgi_application  # noqa: E402
+from django.urls import path  # noqa: E402
+
+django_app: Any = get_asgi_application()
+
+from fleet.celery import app as celery_app  # noqa: E402
+from fleet.lib.asgi import App, Receive, Scope, Send, bounded  # noqa: E402
+from telemetry.ingest.committer import Committer  # noqa: E402
+from telemetry.ingest.endpoint import IngestEndpoint  # noqa: E402
+from telemetry.live.consumer import StreamConsumer  # noqa: E402
+from telemetry.live.hub import Hub  # noqa: E402
+from telemetry.live.publish import Publisher  # noqa: E402
+
+INGEST_PATH = "/api/v1/telemetry"
+STREAM_PATH = "ws/v1/stream"
+
+
+def ring_bell() -> None:
+    """Tell the worker that batches wait."""
+    celery_app.send_task("telemetry.tasks.run_sinks", expires=30, retry=False)
+
+
+class Parts:
+    """What lives as long as the process."""
+
+    def __init__(self) -> None:
+        self.publisher = Publisher(ring_bell)
+        self.committer = Committer(settings.INGEST_CONNECTIONS, self.publisher.committed)
+        self.hub = Hub()
+        self.ingest: App = IngestEndpoint(self.committer)
+        self.sockets: Any = URLRouter([path(STREAM_PATH, StreamConsumer.as_asgi(hub=self.hub))])
+
+    async def stop(self) -> None:
+        """Commit what waits, then let go."""
+        await self.hub.stop()
+        await asyncio.to_thread(self.committer.stop)
+        await self.publisher.stop()
+
+
+class Application:
+    """Motorpool's ASGI application; its parts are made when the first event reaches the process's loop."""
+
+    def __init__(self) -> None:
+        self._django = bounded(django_app, settings.BODY_LIMIT)
+        self._parts: Parts | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Route one connection."""
+        if scope["type"] == "lifespan":
+            return await self._lifespan(receive, send)
+        if scope["type"] == "websocket":
+            return await self._socket(scope, receive, send)
+        if scope["path"] == INGEST_PATH:
+            return await self._get_parts().ingest(scope, receive, send)
+        return await self._django(scope, receive, send)
+
+    def _get_parts(self) -> Parts:
+        if self._parts is None:
+            self._parts = Parts()
+        return self._parts
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].lstrip("/") != STREAM_PATH:
+            await receive()
+            await send({"type": "websocket.close", "code": 4404})
+            return
+        await self._get_parts().sockets(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._get_parts()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                if self._parts:
+                    await self._parts.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+application = Application()

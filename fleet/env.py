@@ -1,0 +1,154 @@
+"""Read settings from the environment, loudly: a value that cannot be used stops the process with one line."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+import psycopg
+
+WEAKEST_SECRET = 32
+KNOWN_SECRETS = ("changeme", "secret", "django-insecure", "your-secret-key", "insecure")
+_reader = environ.Env()
+
+
+class ConfigurationError(SystemExit):
+    """Leaves the process with one line on standard error."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(f"motorpool: configuration: {words}")
+
+
+def load_file(path: Path) -> None:
+    """Add the variables of a ``.env`` file that the environment does not set itself."""
+    if path.exists():
+        environ.Env.read_env(path)
+
+
+def text(name: str, default: str | None = None) -> str:
+    """A string; ``NAME_FILE`` may name a file that holds it. Without a default it is required."""
+    file = os.environ.get(f"{name}_FILE")
+    if file:
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigurationError(f"{name}_FILE names {file}, which cannot be read ({error.strerror}).") from None
+    value = os.environ.get(name, "")
+    if value:
+        return value
+    if default is None:
+        raise ConfigurationError(f"{name} is not set; see .env.example.")
+    return default
+
+
+def flag(name: str, default: bool) -> bool:
+    """A boolean: true, yes, on, 1 or false, no, off, 0."""
+    value = text(name, "").lower()
+    if not value:
+        return default
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off"):
+        return False
+    raise ConfigurationError(f"{name} is {value!r}; it can be true or false.")
+
+
+def number(name: str, default: int, low: int, high: int) -> int:
+    """An integer from ``low`` to ``high``."""
+    value = text(name, str(default))
+    try:
+        parsed = int(value)
+    except ValueError:
+        raise ConfigurationError(f"{name} is {value!r}; it must be a whole number.") from None
+    if not low <= parsed <= high:
+        raise ConfigurationError(f"{name} is {parsed}; it can be {low} to {high}.")
+    return parsed
+
+
+def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    """One of the allowed words, in lower case."""
+    value = text(name, default).lower()
+    if value not in allowed:
+        raise ConfigurationError(f"{name} is {value!r}; it can be {', '.join(allowed)}.")
+    return value
+
+
+def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
+    """A list, separated by commas."""
+    return [word.strip() for word in text(name, ",".join(default)).split(",") if word.strip()]
+
+
+def database(name: str = "DATABASE_URL") -> dict[str, Any]:
+    """A Django database from a PostgreSQL URL, with any libpq parameter in its query string.
+
+    ``postgres://``, ``postgresql://`` and ``postgresql+psycopg://`` are the same; a host that starts with a
+    slash (percent-encoded) is the folder of a Unix socket.
+    """
+    url = text(name)
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
+        raise ConfigurationError(f"{name} must be a PostgreSQL address (postgresql://user:password@host/name).")
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(f"postgresql://{rest}")
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(f"{name} cannot be read as a PostgreSQL address; encode special characters.") from None
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": str(parts.pop("dbname", "")),
+        "USER": str(parts.pop("user", "")),
+        "PASSWORD": str(parts.pop("password", "")),
+        "HOST": str(parts.pop("host", "")),
+        "PORT": str(parts.pop("port", "")),
+        "OPTIONS": dict(parts),
+    }
+
+
+def redis_address(name: str = "REDIS_URL") -> str:
+    """A ``redis://`` or ``rediss://`` address."""
+    url = text(name)
+    if urlsplit(url).scheme not in ("redis", "rediss"):
+        raise ConfigurationError(f"{name} must start with redis:// or rediss://.")
+    return url
+
+
+def email(name: str = "EMAIL_URL") -> dict[str, Any]:
+    """Django's e-mail settings from ``smtp://user:password@host:port`` (or smtp+tls, smtp+ssl, consolemail)."""
+    try:
+        settings: dict[str, Any] = _reader.email_url_config(text(name, "consolemail://"))
+    except (KeyError, ValueError, environ.ImproperlyConfigured):
+        raise ConfigurationError(f"{name} cannot be read; an example is smtp+tls://user:password@host:587.") from None
+    return settings
+
+
+def secret_key(production: bool) -> str:
+    """``SECRET_KEY``; production refuses a short or well-known one."""
+    value = text("SECRET_KEY")
+    if production:
+        if len(value) < WEAKEST_SECRET or len(set(value)) < 10:
+            raise ConfigurationError(f"SECRET_KEY is too weak: use at least {WEAKEST_SECRET} random characters.")
+        if any(known in value.lower() for known in KNOWN_SECRETS):
+            raise ConfigurationError("SECRET_KEY is a well-known example: make a random one.")
+    return value
+
+
+def encryption_keys(production: bool) -> list[bytes]:
+    """``FIELD_ENCRYPTION_KEYS``: 32-byte keys in URL-safe base64, newest first; production needs one."""
+    keys = []
+    for word in words("FIELD_ENCRYPTION_KEYS"):
+        try:
+            key = base64.urlsafe_b64decode(word)
+        except (binascii.Error, ValueError):
+            key = b""
+        if len(key) != 32:
+            raise ConfigurationError("FIELD_ENCRYPTION_KEYS must hold 32-byte keys in URL-safe base64.")
+        if production and len(set(key)) < 8:
+            raise ConfigurationError("FIELD_ENCRYPTION_KEYS holds a key that is not random.")
+        keys.append(key)
+    if production and not keys:
+        raise ConfigurationError("FIELD_ENCRYPTION_KEYS is not set; see .env.example.")
+    return keys

@@ -1,0 +1,135 @@
+"""What every API view shares: strict parsing, fast rendering, one error body, paging, conversion of times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import msgspec
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.response import Response
+
+from fleet.lib import strict_json
+from fleet.lib.errors import MotorpoolError
+
+_encoder = msgspec.json.Encoder()
+
+
+class NotFound(exceptions.NotFound):
+    """404, also for whatever belongs to another organization."""
+
+    default_detail = "There is no such thing here."
+
+
+class StrictJSONParser(BaseParser):
+    """JSON bodies through `strict_json`."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
+        """The decoded body; raises `NotStrictJSON`."""
+        return strict_json.loads(stream.read())
+
+
+class FastJSONRenderer(BaseRenderer):
+    """JSON through msgspec: about ten times as fast as the standard encoder on long lists of numbers."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> bytes:
+        """``data`` as UTF-8 JSON; dates in RFC 3339 with ``Z``."""
+        return b"" if data is None else _encoder.encode(data)
+
+
+class PageNumbers(PageNumberPagination):
+    """``?page=`` and ``?page_size=`` (100, at most 500)."""
+
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 500
+
+
+class Unavailable(exceptions.APIException):
+    """503 with ``Retry-After``."""
+
+    status_code = 503
+    default_detail = "The database does not answer; try again shortly."
+    default_code = "unavailable"
+    wait: ClassVar[int] = 2
+
+
+def error_response(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """Every refusal as ``{"detail", "code", "errors"?}``."""
+    match error:
+        case MotorpoolError():
+            return Response({"detail": error.detail, "code": error.code}, status=error.status)
+        case Http404():
+            error = NotFound()
+        case PermissionDenied():
+            error = exceptions.PermissionDenied()
+        case OperationalError():
+            error = Unavailable()
+    if not isinstance(error, exceptions.APIException):
+        return None
+    body: dict[str, Any]
+    if isinstance(error, exceptions.ValidationError):
+        errors = error.detail if isinstance(error.detail, dict) else {"body": error.detail}
+        body = {"detail": _first_words(errors), "code": "invalid", "errors": _as_lists(errors)}
+    else:
+        detail: Any = error.detail
+        code = error.get_codes()
+        body = {"detail": str(detail), "code": code if isinstance(code, str) else "error"}
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]
+    if getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(error.wait) or 1)  # type: ignore[attr-defined]
+    return Response(body, status=error.status_code, headers=headers)
+
+
+def parse_time(words: str | int | float, name: str) -> datetime:
+    """A time from RFC 3339 or epoch seconds.
+
+    Raises:
+        ValidationError: naming the parameter.
+    """
+    try:
+        try:
+            return datetime.fromtimestamp(float(words), UTC)
+        except ValueError:
+            value = datetime.fromisoformat(str(words).replace(" ", "+"))
+    except (ValueError, OverflowError, OSError):
+        raise exceptions.ValidationError(
+            {name: ["Give a time such as 2026-01-31T08:00:00Z, or seconds since 1970."]}
+        ) from None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def rfc3339(time: datetime | None) -> str | None:
+    """A time as the API writes it."""
+    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _as_lists(errors: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {
+        name: [str(words) for words in (value if isinstance(value, list) else [value])]
+        for name, value in errors.items()
+    }
+
+
+def _first_words(errors: Mapping[str, Any]) -> str:
+    for name, words in _as_lists(errors).items():
+        if words:
+            return words[0] if name in ("body", "non_field_errors") else f"{name}: {words[0]}"
+    return "The request is not valid."

@@ -1,0 +1,294 @@
+"""API of telemetry: the catalog, latest, history, summary, the rejected-readings inbox, tickets for sockets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics, serializers, status
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from fleet.accounts.access import access
+from fleet.accounts.models import Organization, Role
+from fleet.lib.api import parse_time, rfc3339
+from telemetry import directory, store, units
+from telemetry.live.credentials import TICKET_SECONDS, ticket_create
+from telemetry.models import RejectedReading, Signal, Source
+from telemetry.selectors import latest_of, signal_ids
+from vehicles.access import find_vehicle
+
+MOST_POINTS = 10_000
+MOST_SIGNALS = 50
+_UNITS = OpenApiParameter("units", str, enum=units.SYSTEMS)
+_RANGE = [OpenApiParameter(name, str) for name in ("from", "to")]
+
+
+class _Reading(serializers.Serializer[Any]):
+    value = serializers.JSONField(help_text="A number, or text for signals of kind text.")
+    unit = serializers.CharField()
+    time = serializers.DateTimeField()
+    source = serializers.CharField()
+
+
+class LatestOutput(serializers.Serializer[Any]):
+    """A vehicle's newest readings."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    vin = serializers.CharField(allow_null=True)
+    state = serializers.ChoiceField(["moving", "idle", "parked", "charging", "offline", "never"])
+    time = serializers.DateTimeField(allow_null=True)
+    age_s = serializers.FloatField(allow_null=True)
+    seq = serializers.IntegerField(allow_null=True, help_text="The version that a stream can resume from.")
+    signals = serializers.DictField(child=_Reading())
+
+
+class AllLatestOutput(serializers.Serializer[Any]):
+    """All vehicles' newest readings; never paged."""
+
+    results = LatestOutput(many=True)
+
+
+class AllLatest(APIView):
+    """All vehicles' states in one call."""
+
+    @extend_schema(parameters=[_UNITS], responses=AllLatestOutput)
+    def get(self, request: Request) -> Response:
+        """Every vehicle that is not archived."""
+        organization = access(request).organization
+        vehicles = organization.vehicles.filter(archived_at=None)
+        return Response({"results": latest_of(organization, vehicles, _system(request))})
+
+
+class Latest(APIView):
+    """One vehicle's newest readings."""
+
+    @extend_schema(parameters=[_UNITS], responses=LatestOutput)
+    def get(self, request: Request, vehicle: str) -> Response:
+        """Every signal with value, unit, time and source; the derived state."""
+        organization = access(request).organization
+        return Response(latest_of(organization, [find_vehicle(organization, vehicle)], _system(request))[0])
+
+
+class History(APIView):
+    """Signals over time."""
+
+    class Output(serializers.Serializer[Any]):
+        times = serializers.ListField(child=serializers.FloatField(), help_text="Epoch seconds.")
+        resolution = serializers.CharField(help_text='A bucket\'s width, such as "7.2s", or "raw".')
+        series = serializers.DictField(child=serializers.DictField())
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("signals", str, required=True, description="Names, separated by commas."),
+            *_RANGE,
+            OpenApiParameter("points", int),
+            OpenApiParameter("source", str),
+            _UNITS,
+        ],
+        responses=Output,
+    )
+    def get(self, request: Request, vehicle: str) -> Response:
+        """Minimum, maximum and average per bucket; raw where the range holds fewer frames than ``points``."""
+        organization = access(request).organization
+        row = find_vehicle(organization, vehicle)
+        query = request.query_params
+        names = [name for name in query.get("signals", "").split(",") if name]
+        if not names or len(names) > MOST_SIGNALS:
+            raise ValidationError({"signals": [f"Name 1 to {MOST_SIGNALS} signals, separated by commas."]})
+        infos = _signals(organization, names)
+        points = _points(query.get("points", "500"))
+        wanted = _range(request, organization, row.pk)
+        if wanted is None:
+            empty: dict[str, Any] = {"times": [], "resolution": "raw", "series": {}}
+            for name, (_, info) in infos.items():
+                columns = ("value",) if info.kind in ("text", "enum") else ("min", "max", "avg")
+                empty["series"][name] = {"unit": info.unit, **{column: [] for column in columns}}
+            return Response(empty)
+        numbers = [i for i, info in infos.values() if info.kind not in ("text", "enum")]
+        texts = [i for i, info in infos.values() if info.kind in ("text", "enum")]
+        history = store.read_history(wanted, numbers, texts, points)
+        return Response(_history_body(history, infos, _system(request)))
+
+
+class Summary(APIView):
+    """Signals summed up."""
+
+    @extend_schema(parameters=[*_RANGE, OpenApiParameter("signals", str), OpenApiParameter("source", str), _UNITS])
+    def get(self, request: Request, vehicle: str) -> Response:
+        """Count, minimum, maximum, mean, first and last; over all that is stored where no range is given."""
+        organization = access(request).organization
+        row = find_vehicle(organization, vehicle)
+        names = [name for name in request.query_params.get("signals", "").split(",") if name]
+        if names:
+            infos = _signals(organization, names)
+        else:
+            latest = store.read_latest(organization.pk, [row.pk]).get(row.pk)
+            known = directory.signals(latest.signals.tolist() if latest else [])
+            infos = {info.name: (signal_id, info) for signal_id, info in known.items()}
+        wanted = _range(request, organization, row.pk, everything=True)
+        if wanted is None:
+            return Response({"from": None, "to": None, "signals": {}})
+        numbers = {i: info for i, info in infos.values() if info.kind not in ("text", "enum")}
+        system = _system(request)
+        body: dict[str, Any] = {}
+        for signal_id, found in store.read_summary(wanted, list(numbers)).items():
+            conversion = units.conversion(numbers[signal_id].unit, system)
+            shown = (found.minimum, found.maximum, found.mean, found.first, found.last)
+            low, high, mean, first, last = (conversion.apply(value) for value in shown)
+            body[numbers[signal_id].name] = {
+                "unit": conversion.unit, "count": found.count, "min": low, "max": high, "mean": mean,
+                "first": first, "last": last,
+            }  # fmt: skip
+        end = wanted.end if request.query_params.get("to") else wanted.end - 1
+        return Response({"from": _written(wanted.start), "to": _written(end), "signals": body})
+
+
+class SignalOutput(serializers.ModelSerializer[Signal]):
+    class Meta:
+        model = Signal
+        fields = ("name", "unit", "kind", "minimum", "maximum", "description", "obd_pid")
+
+
+class Signals(generics.ListAPIView[Signal]):
+    """The catalog, with the signals that the organization's devices added."""
+
+    queryset = Signal.objects.none()
+    serializer_class = SignalOutput
+
+    def get_queryset(self) -> Any:
+        mine = access(self.request).organization.signals.all()
+        return (mine | Signal.objects.filter(organization=None)).order_by("name")
+
+
+class _NewestFirst(CursorPagination):
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 500
+    ordering = "-id"
+
+
+class RejectedOutput(serializers.ModelSerializer[RejectedReading]):
+    class Meta:
+        model = RejectedReading
+        fields = (
+            "id", "received_at", "device_id", "batch", "vehicle", "source", "signal", "time", "value", "code", "detail",
+        )  # fmt: skip
+
+
+class Rejected(generics.ListAPIView[RejectedReading]):
+    """Refused readings of the last 30 days, the newest first."""
+
+    roles: ClassVar = {"GET": Role.OPERATOR}
+    queryset = RejectedReading.objects.none()
+    serializer_class = RejectedOutput
+    pagination_class = _NewestFirst
+
+    def get_queryset(self) -> Any:
+        return access(self.request).organization.rejected_readings.all()
+
+
+class Tickets(APIView):
+    """Tickets for WebSockets of clients that can send neither header nor cookie."""
+
+    class Output(serializers.Serializer[Any]):
+        ticket = serializers.CharField()
+        expires_in = serializers.IntegerField()
+
+    @extend_schema(request=None, responses={201: Output})
+    def post(self, request: Request) -> Response:
+        """A ticket for one socket: connect to /ws/v1/stream?ticket=…"""
+        body = {"ticket": ticket_create(access(request)), "expires_in": TICKET_SECONDS}
+        return Response(body, status=status.HTTP_201_CREATED)
+
+
+def _system(request: Request) -> str:
+    system = request.query_params.get("units", "metric")
+    if system not in units.SYSTEMS:
+        raise ValidationError({"units": ["units can be metric or imperial."]})
+    return system
+
+
+def _points(words: str) -> int:
+    if not words.isdecimal() or not 1 <= int(words[:9]) <= MOST_POINTS:
+        raise ValidationError({"points": [f"points can be 1 to {MOST_POINTS}."]})
+    return int(words)
+
+
+def _signals(organization: Organization, names: Iterable[str]) -> dict[str, tuple[int, directory.SignalInfo]]:
+    wanted = list(dict.fromkeys(name.replace("\0", "") for name in names))
+    infos = signal_ids(organization, wanted)
+    unknown = [name for name in wanted if name not in infos]
+    if unknown:
+        raise ValidationError({"signals": [f"There is no signal {', '.join(unknown[:5])[:200]}; see /api/v1/signals."]})
+    return {name: infos[name] for name in wanted}
+
+
+def _range(
+    request: Request, organization: Organization, vehicle_id: int, everything: bool = False
+) -> store.Range | None:
+    """The asked range within what is stored; None where nothing is. Without from: the last hour, or everything."""
+    query = request.query_params
+    source_id = None
+    if query.get("source"):
+        name = query["source"].replace("\0", "")
+        found = Source.objects.filter(name=name, organization_id=None) | organization.sources.filter(name=name)
+        source_id = found.values_list("pk", flat=True).first()
+        if source_id is None:
+            raise ValidationError({"source": ["There is no such source."]})
+    bounds = store.read_bounds(organization.pk, vehicle_id)
+    start = _microseconds(query["from"], "from") if query.get("from") else None
+    end = _microseconds(query["to"], "to") if query.get("to") else None
+    if start is not None and end is not None and start >= end:
+        raise ValidationError({"from": ["from must be before to."]})
+    if bounds is None:
+        return None
+    if end is None:
+        end = bounds[1] + 1
+    if start is None:
+        start = bounds[0] if everything else end - 3_600_000_000
+    if start >= end:
+        return None
+    return store.Range(organization.pk, vehicle_id, start, end, source_id)
+
+
+def _microseconds(words: str, name: str) -> int:
+    moment = parse_time(words, name)
+    if not 1970 <= moment.year <= 2200:
+        raise ValidationError({name: ["Give a time from 1970 to 2200."]})
+    return round(moment.timestamp() * 1_000_000)
+
+
+def _written(time_us: int) -> str:
+    return rfc3339(parse_time(time_us / 1e6, "time")) or ""
+
+
+def _history_body(
+    history: store.History, infos: dict[str, tuple[int, directory.SignalInfo]], system: str
+) -> dict[str, Any]:
+    series: dict[str, Any] = {}
+    for name, (signal_id, info) in infos.items():
+        if signal_id in history.texts:
+            series[name] = {"unit": "", "value": history.texts[signal_id]}
+            continue
+        conversion = units.conversion(info.unit, system)
+        found = history.numbers[signal_id]
+        columns = {"min": found.minimum, "max": found.maximum, "avg": found.average}
+        series[name] = {"unit": conversion.unit}
+        for column, values in columns.items():
+            # msgspec writes NaN as null, which is what an empty bucket is.
+            series[name][column] = (values if conversion.factor == 1.0 else conversion.apply(values)).tolist()  # type: ignore[arg-type, attr-defined]
+    resolution = "raw" if history.width is None else f"{_short(history.width / 1e6)}s"
+    return {"times": (history.times / 1e6).tolist(), "resolution": resolution, "series": series}
+
+
+def _short(seconds: float) -> str:
+    digits = max(0, 3 - math.floor(math.log10(seconds))) if seconds < 1000 else 0
+    return np.format_float_positional(round(seconds, digits), trim="-")

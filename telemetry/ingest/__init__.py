@@ -1,0 +1,1 @@
+"""The way in: one ASGI route that authenticates, bounds, decodes and commits batches, then answers."""

@@ -1,0 +1,405 @@
+"""From a parsed request to blocks of arrays and a list of what was refused. Pure: no clock, no database.
+
+Cost per block: a fixed number of array operations. Only what is refused costs Python per reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet.lib.errors import MotorpoolError
+from telemetry.catalog import LONGEST_TEXT
+from telemetry.ingest.format import BadFormat, Body
+from telemetry.ingest.names import Columns, OrganizationNames, Sender
+from telemetry.readings import Block, Rejection, Texts, Values
+
+SECOND = 1_000_000
+FACTORS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
+OLDEST = 946_684_800 * SECOND
+"""2000-01-01, in microseconds."""
+FURTHEST_AHEAD = 24 * 3600 * SECOND
+AHEAD = 5 * 60 * SECOND
+MOST_LISTED = 100
+MOST_KEPT = 1_000
+
+Place = Callable[[int], dict[str, int]]
+
+
+class Forgotten(MotorpoolError):
+    """A name that was just looked up was dropped from memory by a flood of others (503: nothing was stored)."""
+
+    status = 503
+    code = "unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("Too many names at once; send it again shortly.")
+
+
+@dataclass
+class Part:
+    """Frames with the same vehicle, source and signals, from a block or from rows."""
+
+    vehicle: str | int | None
+    source: str
+    signals: list[str]
+    frames: list[list[Any]]
+    place: Place
+    block_place: dict[str, int]
+
+
+@dataclass
+class Refused:
+    """What was refused: all are counted, the first are kept."""
+
+    kept: list[Rejection] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, count: int = 1, *, first: Callable[[int], Rejection]) -> None:
+        """Count ``count`` refusals; ``first(i)`` makes the entry of the i-th while there is room."""
+        self.count += count
+        for index in range(min(count, MOST_KEPT - len(self.kept))):
+            self.kept.append(first(index))
+
+
+@dataclass
+class Decoded:
+    """A request, decoded."""
+
+    blocks: list[Block]
+    refused: Refused
+    frames: int
+    readings: int
+
+
+@dataclass
+class Wanted:
+    """Names that have to be looked up before a request can be decoded."""
+
+    vehicles: set[str] = field(default_factory=set)
+    sources: set[str] = field(default_factory=set)
+    signals: dict[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.vehicles or self.sources or self.signals)
+
+
+def parts_of(body: Body) -> list[Part]:
+    """The blocks, and the rows gathered into blocks of equal vehicle, source and signals."""
+    parts = [
+        Part(
+            block.vehicle, block.source, block.signals, block.frames,
+            lambda frame, index=index: {"block": index, "frame": frame},  # type: ignore[misc]
+            {"block": index},
+        )
+        for index, block in enumerate(body.blocks)
+    ]  # fmt: skip
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for index, row in enumerate(body.rows):
+        groups.setdefault((row.vehicle, row.source, *row.values), []).append(index)
+    for (vehicle, source, *signals), indexes in groups.items():
+        frames = [[body.rows[i].time, *body.rows[i].values.values()] for i in indexes]
+        place = lambda frame, indexes=indexes: {"row": indexes[frame]}  # noqa: E731
+        parts.append(Part(vehicle, source, signals, frames, place, {"row": indexes[0]}))
+    return parts
+
+
+def wanted_names(parts: Sequence[Part], names: OrganizationNames, sender: Sender) -> Wanted:
+    """What of the parts' names is not remembered.
+
+    Raises:
+        BadFormat: a part names no vehicle and the key is not bound to exactly one.
+    """
+    wanted = Wanted()
+    for part in parts:
+        if part.vehicle is None:
+            if len(sender.vehicles) != 1:
+                raise BadFormat("vehicle is missing, and the key is not bound to exactly one.")
+        elif not names.is_fresh(str(part.vehicle)):
+            wanted.vehicles.add(str(part.vehicle))
+        if part.source not in names.sources:
+            wanted.sources.add(part.source)
+        if names.columns_of(part.signals) is None:
+            for index, name in enumerate(part.signals):
+                if name not in names.signals and name not in names.refused and name not in wanted.signals:
+                    wanted.signals[name] = _kind_of(part, index + 1)
+    return wanted
+
+
+def decode(body: Body, parts: Sequence[Part], names: OrganizationNames, sender: Sender, now: int) -> Decoded:
+    """Blocks ready to store.
+
+    Args:
+        now: the clock, in microseconds since 1970.
+    """
+    refused = Refused()
+    blocks: list[Block] = []
+    for part in parts:
+        vehicle_id = _vehicle_of(part, names, sender)
+        source_id = names.sources.get(part.source)
+        columns = names.columns_of(part.signals)
+        if vehicle_id is None:
+            refused.add(first=lambda _, part=part: _whole(part, "unknown_vehicle", _no_vehicle(part)))
+        elif source_id is None:
+            refused.add(first=lambda _, part=part: _whole(part, "source_quota", "The organization has too many sources."))
+        elif part.frames:
+            if columns is None:
+                raise Forgotten
+            block = _block(body, part, columns, refused, now, (names.organization_id, vehicle_id, source_id))
+            if block is not None:
+                blocks.append(block)
+    return Decoded(
+        blocks, refused, sum(len(block.times) for block in blocks), sum(block.readings for block in blocks)
+    )
+
+
+def _vehicle_of(part: Part, names: OrganizationNames, sender: Sender) -> int | None:
+    if part.vehicle is None:
+        return next(iter(sender.vehicles))
+    entry = names.vehicles.get(str(part.vehicle))
+    if entry is None:
+        raise Forgotten
+    return entry[1] if not sender.vehicles or entry[1] in sender.vehicles else None
+
+
+def _no_vehicle(part: Part) -> str:
+    return f"No vehicle of this key answers to {str(part.vehicle)[:50]!r}: use its id, its VIN or one of its aliases."
+
+
+def _kind_of(part: Part, column: int) -> str:
+    for frame in part.frames:
+        value = frame[column] if column < len(frame) else None
+        if value is not None:
+            return "boolean" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
+    return "number"
+
+
+def _block(
+    body: Body, part: Part, columns: Columns, refused: Refused, now: int, ids: tuple[int, int, int]
+) -> Block | None:
+    width = len(part.signals) + 1
+    frames = part.frames
+    kept: NDArray[np.intp] | None = None  # places of the frames that are left, None for all
+    if set(map(len, frames)) != {width}:
+        ragged = [i for i, frame in enumerate(frames) if len(frame) != width]
+        words = f"A frame needs a time and {width - 1} values, one per signal."
+        refused.add(len(ragged), first=lambda i: _frame(part, ragged[i], "wrong_length", words))
+        kept = np.array([i for i, frame in enumerate(frames) if len(frame) == width], np.intp)
+        frames = [frames[i] for i in kept]
+        if not frames:
+            return None
+    if body.numeric:
+        table = np.array(frames, float)
+        clock, values = table[:, 0], table[:, 1:] if columns.in_order else table[:, 1 + columns.numbers]
+        texts = None
+    else:
+        cells = list(zip(*frames, strict=True))
+        clock = _clock(cells[0], 1e6 / FACTORS[body.time_unit])
+        values, texts = _mixed_columns(part, columns, cells, clock, kept, refused)
+    micros = clock * FACTORS[body.time_unit]
+    good = (micros >= OLDEST) & (micros <= now + FURTHEST_AHEAD)
+    if not good.all():
+        _refuse_times(part, np.flatnonzero(~good), clock, kept, frames, refused)
+        rows = np.flatnonzero(good)
+        kept = rows if kept is None else kept[rows]
+        micros, values, texts = micros[rows], values[rows], None if texts is None else texts[rows]
+        frames = [frames[i] for i in rows]
+    times = np.rint(micros).astype(np.int64)
+    reasons = columns.unknown
+    if body.numeric and len(columns.texts):
+        reasons = reasons | {int(column): ("wrong_type", "This signal takes text.") for column in columns.texts}
+    if reasons:
+        _refuse_columns(part, reasons, frames, times, kept, refused)
+    _check_ranges(part, columns, values, times, kept, refused)
+    return _finish(columns, times, values, texts, now, ids, body)
+
+
+def _finish(
+    columns: Columns,
+    times: NDArray[np.int64],
+    values: Values,
+    texts: Texts | None,
+    now: int,
+    ids: tuple[int, int, int],
+    body: Body,
+) -> Block | None:
+    """Leave out empty frames, put the rest in order of time."""
+    missing = np.isnan(values)
+    if missing.any() or not values.shape[1]:
+        some = ~missing.all(axis=1)
+        if texts is not None:
+            some |= (texts != None).any(axis=1)  # noqa: E711  (elementwise)
+        if not some.all():
+            times, values, texts = times[some], values[some], None if texts is None else texts[some]
+    if not len(times):
+        return None
+    if len(times) > 1 and (times[1:] < times[:-1]).any():
+        order = np.argsort(times, kind="stable")
+        times, values, texts = times[order], values[order], None if texts is None else texts[order]
+    if texts is not None and not (texts != None).any():  # noqa: E711  (elementwise)
+        texts = None
+    live = len(times) if times[-1] <= now + AHEAD else int(np.searchsorted(times, now + AHEAD, "right"))
+    return Block(
+        *ids, times, columns.number_ids, values, columns.text_ids if texts is not None else columns.text_ids[:0], texts,
+        live=live, boot=body.boot, seq=body.seq,
+    )  # fmt: skip
+
+
+def _clock(cells: tuple[Any, ...], per_second: float) -> NDArray[np.float64]:
+    """Times as sent, in the request's unit; NaN for what is none."""
+    if set(map(type, cells)) <= {float, int}:
+        return np.array(cells, float)
+    return np.array([_moment(cell, per_second) for cell in cells], float)
+
+
+def _moment(cell: Any, per_second: float) -> float:
+    if isinstance(cell, bool) or not isinstance(cell, (int, float, str)):
+        return np.nan
+    if not isinstance(cell, str):
+        return float(cell)
+    try:
+        moment = datetime.fromisoformat(cell)
+    except ValueError:
+        return np.nan
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    # Microseconds as an integer first: a float of seconds would lose the last one.
+    micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND
+    return micros * per_second / 1e6
+
+
+_MICROSECOND = datetime.resolution
+
+
+def _mixed_columns(
+    part: Part,
+    columns: Columns,
+    cells: list[tuple[Any, ...]],
+    clock: NDArray[np.float64],
+    kept: NDArray[np.intp] | None,
+    refused: Refused,
+) -> tuple[Values, Texts | None]:
+    values = np.full((len(clock), len(columns.numbers)), np.nan)
+    texts: Texts | None = np.full((len(clock), len(columns.texts)), None, object) if len(columns.texts) else None
+    booleans = set(columns.booleans.tolist())
+
+    def refuse(column: int, rows: list[int], cells: tuple[Any, ...], code: str, words: str) -> None:
+        refused.add(
+            len(rows),
+            first=lambda i: _reading(part, _at(kept, rows[i]), column, code, words, clock[rows[i]], cells[rows[i]]),
+        )
+
+    for place, column in enumerate(columns.numbers):
+        column_cells = cells[column + 1]
+        allowed = {float, int, type(None)} | ({bool} if place in booleans else set())
+        if not set(map(type, column_cells)) <= allowed:
+            wrong = [i for i, cell in enumerate(column_cells) if type(cell) not in allowed]
+            refuse(int(column), wrong, column_cells, "wrong_type", "This signal takes numbers.")
+            column_cells = tuple(cell if type(cell) in allowed else None for cell in column_cells)
+        values[:, place] = np.array(column_cells, float)
+    for place, column in enumerate(columns.texts):
+        column_cells = cells[column + 1]
+        wrong = [i for i, cell in enumerate(column_cells) if cell is not None and not isinstance(cell, str)]
+        refuse(int(column), wrong, column_cells, "wrong_type", "This signal takes text.")
+        long = [i for i, cell in enumerate(column_cells) if isinstance(cell, str) and len(cell) > LONGEST_TEXT]
+        refuse(int(column), long, column_cells, "too_long", f"A text may have {LONGEST_TEXT} characters.")
+        good = [cell if isinstance(cell, str) and len(cell) <= LONGEST_TEXT else None for cell in column_cells]
+        assert texts is not None
+        texts[:, place] = good
+    return values, texts
+
+
+def _check_ranges(
+    part: Part,
+    columns: Columns,
+    values: Values,
+    times: NDArray[np.int64],
+    kept: NDArray[np.intp] | None,
+    refused: Refused,
+) -> None:
+    """Blank what is out of range, in place."""
+    bad = (values < columns.minimum) | (values > columns.maximum)
+    if len(columns.booleans):
+        flags = values[:, columns.booleans]
+        bad[:, columns.booleans] |= (flags != 0) & (flags != 1) & ~np.isnan(flags)
+    if not bad.any():
+        return
+    rows, places = np.nonzero(bad)
+
+    def entry(i: int) -> Rejection:
+        place = places[i]
+        low, high = columns.minimum[place], columns.maximum[place]
+        words = f"The value must be from {low:g} to {high:g}."
+        if place in columns.booleans:
+            words = "A boolean must be 0, 1, false or true."
+        column = int(columns.numbers[place])
+        value = values[rows[i], place]
+        return _reading(part, _at(kept, rows[i]), column, "out_of_range", words, times[rows[i]] / SECOND, value)
+
+    refused.add(len(rows), first=entry)
+    values[bad] = np.nan
+
+
+def _refuse_times(
+    part: Part,
+    rows: NDArray[np.intp],
+    clock: NDArray[np.float64],
+    kept: NDArray[np.intp] | None,
+    frames: list[list[Any]],
+    refused: Refused,
+) -> None:
+    def entry(i: int) -> Rejection:
+        row = int(rows[i])
+        if np.isnan(clock[row]):
+            return _frame(part, _at(kept, row), "invalid_time", "A time is a number or an RFC 3339 text.", frames[row][0])
+        words = "The time is before 2000 or more than 24 h ahead: check the clock and time_unit."
+        return _frame(part, _at(kept, row), "time_out_of_range", words, frames[row][0])
+
+    refused.add(len(rows), first=entry)
+
+
+def _refuse_columns(
+    part: Part,
+    reasons: dict[int, tuple[str, str]],
+    frames: list[list[Any]],
+    times: NDArray[np.int64],
+    kept: NDArray[np.intp] | None,
+    refused: Refused,
+) -> None:
+    for column, (code, words) in reasons.items():
+        rows = [i for i, frame in enumerate(frames) if frame[column + 1] is not None]
+
+        def entry(
+            i: int, rows: list[int] = rows, column: int = column, code: str = code, words: str = words
+        ) -> Rejection:
+            row = rows[i]
+            value = frames[row][column + 1]
+            return _reading(part, _at(kept, row), column, code, words, times[row] / SECOND, value)
+
+        refused.add(len(rows), first=entry)
+
+
+def _at(kept: NDArray[np.intp] | None, row: Any) -> int:
+    """A frame's place in the request, from its place among those that are left."""
+    return int(row) if kept is None else int(kept[row])
+
+
+def _whole(part: Part, code: str, detail: str) -> Rejection:
+    return Rejection(code, detail, part.block_place, vehicle=str(part.vehicle or ""), source=part.source)
+
+
+def _frame(part: Part, row: int, code: str, detail: str, value: object = "") -> Rejection:
+    return Rejection(
+        code, detail, part.place(row), vehicle=str(part.vehicle or ""), source=part.source, value=str(value)[:100]
+    )
+
+
+def _reading(part: Part, row: int, column: int, code: str, detail: str, time: float, value: object) -> Rejection:
+    return Rejection(
+        code, detail, part.place(row), part.signals[column], str(part.vehicle or ""), part.source, float(time),
+        str(value)[:100],
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""``POST /api/v1/telemetry``: a raw ASGI route, since it is the hot path. docs/api.md has its contract."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import Any
+
+import structlog
+from django.db import InterfaceError, OperationalError
+
+from fleet.lib.asgi import BodyTooLarge, ClientGone, Receive, Scope, Send, header, inflate, read_body, refuse, respond
+from fleet.lib.errors import MotorpoolError
+from telemetry.ingest import names as directory
+from telemetry.ingest.committer import Committer
+from telemetry.ingest.decode import MOST_LISTED, Decoded, decode, parts_of, wanted_names
+from telemetry.ingest.format import parse
+from vehicles.models import Device
+
+WIRE_LIMIT = 1_000_000
+DECLARED_WIRE_LIMIT = 4_000_000
+INFLATED_LIMIT = 16_000_000
+LARGE_BODY = 65_536
+"""From here on decoding takes long enough to leave the event loop."""
+_CHALLENGE = [(b"www-authenticate", b'Bearer realm="motorpool"')]
+
+log = structlog.get_logger(__name__)
+
+
+class _Refusal(MotorpoolError):
+    pass
+
+
+class IngestEndpoint:
+    """The ASGI application of the route.
+
+    Large bodies are decoded one after the other, so that no number of them can hold more than one body's arrays.
+    """
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+        self._large = asyncio.Semaphore(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            if scope["method"] != "POST":
+                error = _Refusal("Use POST.", code="method_not_allowed", status=405)
+                return await refuse(receive, send, error, [(b"allow", b"POST")])
+            sender = await _authenticate(scope)
+            body = await self._read(scope, receive)
+            if len(body) > LARGE_BODY:
+                async with self._large:
+                    decoded, parsed = await self._decode(body, sender)
+            else:
+                decoded, parsed = await self._decode(body, sender)
+            del body
+            batch = str(uuid.uuid4())
+            if decoded.blocks or decoded.refused.kept:
+                outcomes = await self._committer.commit(decoded, batch, sender.organization_id, sender.device_id)
+            else:
+                outcomes = []
+        except ClientGone:
+            return None
+        except MotorpoolError as error:
+            return await refuse(receive, send, error, _CHALLENGE if error.status == 401 else ())
+        except (OperationalError, InterfaceError):
+            error = _Refusal("The database does not answer; send it again shortly.", code="unavailable", status=503)
+            return await refuse(receive, send, error)
+        except Exception:
+            log.exception("ingest.failed")
+            error = _Refusal("Something failed here; the request was not stored.", code="error", status=500)
+            return await refuse(receive, send, error)
+        answer: dict[str, Any] = {
+            "batch": batch,
+            "boot": parsed.boot,
+            "seq": parsed.seq,
+            "frames": decoded.frames,
+            "readings": decoded.readings,
+            "duplicates": sum(outcome.duplicates for outcome in outcomes),
+            "corrected": sum(outcome.corrected for outcome in outcomes),
+            "rejected_count": decoded.refused.count,
+            "rejected": [entry.as_dict() for entry in decoded.refused.kept[:MOST_LISTED]],
+        }
+        return await respond(send, 200, answer)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        kind = header(scope, b"content-type").split(b";")[0].strip().lower()
+        if kind not in (b"", b"application/json"):
+            raise _Refusal("Send Content-Type: application/json.", code="unsupported_media_type", status=415)
+        encoding = header(scope, b"content-encoding").decode("latin-1").strip().lower()
+        body = await read_body(scope, receive, WIRE_LIMIT, DECLARED_WIRE_LIMIT)
+        if encoding in ("", "identity"):
+            if len(body) > INFLATED_LIMIT:
+                raise BodyTooLarge(f"The body may have {INFLATED_LIMIT} bytes.")
+            return body
+        if len(body) < LARGE_BODY // 8:
+            return inflate(body, encoding, INFLATED_LIMIT)
+        return await asyncio.to_thread(inflate, body, encoding, INFLATED_LIMIT)
+
+    async def _decode(self, body: bytes, sender: directory.Sender) -> tuple[Decoded, Any]:
+        parsed = await asyncio.to_thread(parse, body) if len(body) > LARGE_BODY else parse(body)
+        parts = parts_of(parsed)
+        names = directory.organization_names(sender.organization_id)
+        wanted = wanted_names(parts, names, sender)
+        if wanted:
+            found = directory.in_thread(directory.load, names, wanted.vehicles, wanted.sources, wanted.signals)
+            await asyncio.wrap_future(found)
+        now = time.time_ns() // 1_000
+        if len(body) > LARGE_BODY:
+            return await asyncio.to_thread(decode, parsed, parts, names, sender, now), parsed
+        return decode(parsed, parts, names, sender, now), parsed
+
+
+async def _authenticate(scope: Scope) -> directory.Sender:
+    scheme, _, key = header(scope, b"authorization").decode("latin-1").partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key:
+        raise _Refusal("Send Authorization: Bearer <device key>.", code="not_authenticated", status=401)
+    if not key.startswith(Device.PREFIX):
+        if not key.isascii() or len(key) > 4000:
+            raise _Refusal("This key is unknown or revoked.", code="not_authenticated", status=401)
+        raise _Refusal("Telemetry is written with a device key (mpd_…).", code="permission_denied", status=403)
+    sender = directory.remembered_sender(key)
+    if sender is None:
+        sender = await asyncio.wrap_future(directory.in_thread(directory.find_sender, key))
+    if sender is None:
+        raise _Refusal("This key is unknown or revoked.", code="not_authenticated", status=401)
+    return sender

@@ -1,0 +1,263 @@
+"""What names in a request mean: devices by their keys, vehicles, sources and signals, remembered for a moment.
+
+A miss asks the database at once, so that new keys and vehicles work at once; a hit is trusted for
+`KEY_CACHE_SECONDS`, so that a revoked key ends within that time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q
+from django.utils import timezone
+
+from fleet.accounts.models import Organization, secret_hash
+from numpy.typing import NDArray
+from telemetry import catalog
+from telemetry.models import Signal, Source
+from telemetry.readings import Ids
+from vehicles.access import names_of
+from vehicles.models import Device, Vehicle
+
+MOST_REMEMBERED = 100_000
+MOST_REFUSED = 10_000
+SOURCE_QUOTA = 200
+_threads = ThreadPoolExecutor(2, thread_name_prefix="names")
+
+
+@dataclass(frozen=True)
+class Sender:
+    """An authenticated device; ``vehicles`` is empty where it may write all of its organization's."""
+
+    device_id: int
+    organization_id: int
+    vehicles: frozenset[int]
+
+
+@dataclass(frozen=True)
+class KnownSignal:
+    """What validation needs of a signal."""
+
+    id: int
+    kind: str
+    minimum: float
+    maximum: float
+
+
+@dataclass
+class Columns:
+    """The signals of a block, resolved: where its numbers and texts go, and their bounds.
+
+    ``numbers`` and ``texts`` are column indexes into the frames (without the time), ordered by signal id.
+    """
+
+    numbers: NDArray[np.intp]
+    number_ids: Ids
+    minimum: NDArray[np.float64]
+    maximum: NDArray[np.float64]
+    booleans: NDArray[np.intp]
+    """Which of the numbers are booleans, as positions in ``numbers``."""
+    texts: NDArray[np.intp]
+    text_ids: Ids
+    unknown: dict[int, tuple[str, str]]
+    """Columns that cannot be stored: code and reason."""
+    in_order: bool
+    """Whether ``numbers`` is simply every column as it stands."""
+
+
+@dataclass
+class OrganizationNames:
+    """The names that one organization's requests used lately."""
+
+    organization_id: int
+    signals: dict[str, KnownSignal] = field(default_factory=dict)
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
+    vehicles: dict[str, tuple[float, int | None]] = field(default_factory=dict)
+    """Identifier to expiry and id; an unknown one is kept expired, so that it is asked for again."""
+    columns: dict[tuple[str, ...], Columns] = field(default_factory=dict)
+    loaded_at: float = 0.0
+
+    def is_fresh(self, identifier: str) -> bool:
+        """Whether a vehicle's id need not be looked up."""
+        entry = self.vehicles.get(identifier)
+        return entry is not None and entry[0] > time.monotonic()
+
+    def columns_of(self, names: list[str]) -> Columns | None:
+        """The signals of a block, None where one of them has to be looked up."""
+        key = tuple(names)
+        known = self.columns.get(key)
+        if known is None and all(name in self.signals or name in self.refused for name in names):
+            known = _columns(self, names)
+            if len(self.columns) > 1_000:
+                self.columns.clear()
+            self.columns[key] = known
+        return known
+
+
+_organizations: dict[int, OrganizationNames] = {}
+_senders: dict[bytes, tuple[float, Sender]] = {}
+
+
+def organization_names(organization_id: int) -> OrganizationNames:
+    """The remembered names of an organization; dropped now and then, since signals and settings change."""
+    names = _organizations.get(organization_id)
+    now = time.monotonic()
+    if names is None or now - names.loaded_at > 60:
+        names = OrganizationNames(organization_id, loaded_at=now)
+        _organizations[organization_id] = names
+    return names
+
+
+def remembered_sender(key: str) -> Sender | None:
+    """The device of a key that was checked a moment ago."""
+    entry = _senders.get(secret_hash(key))
+    return entry[1] if entry and entry[0] > time.monotonic() else None
+
+
+def forget_everything() -> None:
+    """Drop all that is remembered (for tests that rewrite the database)."""
+    _organizations.clear()
+    _senders.clear()
+
+
+def find_sender(key: str) -> Sender | None:
+    """The device of a key, from the database; notes that it was seen. None: unknown or revoked."""
+    digest = secret_hash(key)
+    device = Device.objects.filter(sha256=digest, revoked_at=None).first()
+    if device is None:
+        _senders.pop(digest, None)
+        return None
+    Device.objects.filter(pk=device.pk).update(last_seen=timezone.now())
+    sender = Sender(device.pk, device.organization_id, frozenset(device.vehicles.values_list("pk", flat=True)))
+    _remember(_senders, digest, (time.monotonic() + settings.KEY_CACHE_SECONDS, sender))
+    return sender
+
+
+def load(
+    names: OrganizationNames, vehicles: set[str], sources: set[str], signals: dict[str, str]
+) -> None:
+    """Look names up in the database and remember them; new sources and signals are added.
+
+    Args:
+        signals: name to kind (number, boolean, text), as the first value suggests it for a new signal.
+    """
+    expires = time.monotonic() + settings.KEY_CACHE_SECONDS
+    for identifier in vehicles:
+        vehicle_id = _find_vehicle(names.organization_id, identifier)
+        _remember(names.vehicles, identifier, (expires if vehicle_id is not None else 0.0, vehicle_id))
+    if sources:
+        _load_sources(names, sources)
+    if signals:
+        _load_signals(names, signals)
+
+
+def in_thread[**P, R](function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Any:
+    """Run a database look-up beside the event loop; returns a future of it."""
+
+    def run() -> R:
+        try:
+            return function(*args, **kwargs)
+        finally:
+            connection.close()
+
+    return _threads.submit(run)
+
+
+def _remember(cache: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(cache) >= MOST_REMEMBERED:
+        cache.clear()
+    cache[key] = value
+
+
+def _find_vehicle(organization_id: int, identifier: str) -> int | None:
+    if "\0" in identifier or len(identifier) > 100:
+        return None
+    rows = Vehicle.objects.filter(names_of(identifier), organization_id=organization_id).values_list("pk", "vin")
+    found = sorted(set(rows), key=lambda row: (str(row[0]) != identifier, row[1] != identifier.upper()))
+    return found[0][0] if found else None
+
+
+def _load_sources(names: OrganizationNames, wanted: set[str]) -> None:
+    mine = Q(organization_id=names.organization_id) | Q(organization_id=None)
+    known = dict(Source.objects.filter(mine, name__in=wanted).values_list("name", "pk"))
+    for name in sorted(wanted - known.keys()):
+        if Source.objects.filter(organization_id=names.organization_id).count() >= SOURCE_QUOTA:
+            continue
+        known[name] = Source.objects.get_or_create(organization_id=names.organization_id, name=name)[0].pk
+    names.sources.update(known)
+
+
+def _load_signals(names: OrganizationNames, wanted: dict[str, str]) -> None:
+    mine = Q(organization_id=names.organization_id) | Q(organization_id=None)
+    for signal in Signal.objects.filter(mine, name__in=wanted).order_by("organization_id"):
+        _know(names, signal)
+    fresh = sorted(wanted.keys() - names.signals.keys())
+    if not fresh:
+        return
+    organization = Organization.objects.get(pk=names.organization_id)
+    quota = settings.SIGNAL_QUOTA if organization.signal_quota is None else organization.signal_quota
+    used = Signal.objects.filter(organization=organization).count()
+    if len(names.refused) > MOST_REFUSED:
+        names.refused.clear()
+    for name in fresh:
+        if not catalog.well_formed(name):
+            reason = "Signal names are lower-case words joined by dots, such as engine.rpm."
+            names.refused[name] = ("unknown_signal", reason)
+        elif not organization.allow_new_signals:
+            names.refused[name] = ("unknown_signal", "The organization does not take signals that it does not know.")
+        elif used >= quota:
+            names.refused[name] = ("signal_quota", f"The organization has all {quota} signals that it may add.")
+        else:
+            kind = wanted[name]
+            bounds: dict[str, Any] = {"minimum": 0, "maximum": 1} if kind == "boolean" else {}
+            signal, made = Signal.objects.get_or_create(
+                organization=organization, name=name, defaults={"kind": kind, **bounds}
+            )
+            used += made
+            _know(names, signal)
+
+
+def _know(names: OrganizationNames, signal: Signal) -> None:
+    names.signals[signal.name] = KnownSignal(
+        signal.pk,
+        signal.kind,
+        -np.inf if signal.minimum is None else signal.minimum,
+        np.inf if signal.maximum is None else signal.maximum,
+    )
+
+
+def _columns(names: OrganizationNames, wanted: Iterable[str]) -> Columns:
+    numbers: list[tuple[int, int, KnownSignal]] = []
+    texts: list[tuple[int, int]] = []
+    unknown: dict[int, tuple[str, str]] = {}
+    for index, name in enumerate(wanted):
+        signal = names.signals.get(name)
+        if signal is None:
+            unknown[index] = names.refused[name]
+        elif signal.kind in ("text", "enum"):
+            texts.append((signal.id, index))
+        else:
+            numbers.append((signal.id, index, signal))
+    numbers.sort(key=lambda entry: entry[0])
+    texts.sort()
+    return Columns(
+        numbers=np.array([index for _, index, _ in numbers], np.intp),
+        number_ids=np.array([signal_id for signal_id, _, _ in numbers], np.int32),
+        minimum=np.array([signal.minimum for _, _, signal in numbers], float),
+        maximum=np.array([signal.maximum for _, _, signal in numbers], float),
+        booleans=np.array([i for i, (_, _, signal) in enumerate(numbers) if signal.kind == "boolean"], np.intp),
+        texts=np.array([index for _, index in texts], np.intp),
+        text_ids=np.array([signal_id for signal_id, _ in texts], np.int32),
+        unknown=unknown,
+        in_order=not texts and not unknown and [index for _, index, _ in numbers] == list(range(len(numbers))),
+    )
+
+

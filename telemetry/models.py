@@ -1,0 +1,107 @@
+"""The dictionaries and small tables around the store. Frames, latest and batches have no model: see `store`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from fleet.accounts.models import Organization
+from vehicles.models import Vehicle
+
+
+class Signal(models.Model):
+    """A signal of the catalog (no organization), or one that an organization's devices added."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, null=True, blank=True, related_name="signals")
+    name = models.CharField(max_length=100)
+    unit = models.CharField(max_length=20, blank=True)
+    kind = models.CharField(max_length=10)
+    minimum = models.FloatField(null=True, blank=True)
+    maximum = models.FloatField(null=True, blank=True)
+    description = models.CharField(max_length=200, blank=True)
+    obd_pid = models.CharField(max_length=4, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["organization", "name"], name="signal_once", nulls_distinct=False)
+        ]
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Source(models.Model):
+    """Where readings come from, such as obd or gps; common names belong to no organization."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, null=True, blank=True, related_name="sources")
+    name = models.CharField(max_length=64)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["organization", "name"], name="source_once", nulls_distinct=False)
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SignalSet(models.Model):
+    """An ascending list of signal ids that frames share, kept once."""
+
+    signals = ArrayField(models.IntegerField(), unique=True)
+
+    def __str__(self) -> str:
+        return f"set {self.pk}"
+
+
+class VehicleState(models.Model):
+    """A vehicle's state and since when, kept by the state sink."""
+
+    vehicle = models.OneToOneField(Vehicle, models.CASCADE, primary_key=True, related_name="state")
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
+    state = models.CharField(max_length=10)
+    since = models.DateTimeField()
+    moved_at = models.DateTimeField(null=True)
+    look_again = models.DateTimeField(null=True, db_index=True)
+
+    def __str__(self) -> str:
+        return self.state
+
+
+class SinkProgress(models.Model):
+    """How far a sink has come with a vehicle's batches; claimed under a lease."""
+
+    pk = models.CompositePrimaryKey("sink", "vehicle_id")
+    sink = models.CharField(max_length=30)
+    vehicle_id = models.IntegerField()
+    version = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    lease_owner = models.UUIDField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.CharField(max_length=300, blank=True, default="")
+
+
+class RejectedReading(models.Model):
+    """A reading that was refused, kept so that somebody can mend its sender."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="rejected_readings")
+    device_id = models.IntegerField(null=True)
+    batch = models.CharField(max_length=36)
+    received_at = models.DateTimeField(auto_now_add=True)
+    vehicle = models.CharField(max_length=100, blank=True)
+    source = models.CharField(max_length=64, blank=True)
+    signal = models.CharField(max_length=100, blank=True)
+    time = models.DateTimeField(null=True)
+    value = models.CharField(max_length=100, blank=True)
+    code = models.CharField(max_length=30)
+    detail = models.CharField(max_length=300)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [models.Index(fields=["organization", "-id"], name="rejected_by_organization")]
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"

@@ -1,0 +1,108 @@
+"""Reads that join the store with vehicles: latest readings as the API and the pages show them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+from fleet.accounts.models import Organization
+from telemetry import directory, states, store, units
+from telemetry.models import VehicleState
+from vehicles.models import Vehicle
+
+
+def latest_of(organization: Organization, vehicles: Iterable[Vehicle], system: str = "metric") -> list[dict[str, Any]]:
+    """Every signal's newest reading of some vehicles, with their derived states: two queries for any number."""
+    listed = list(vehicles)
+    rows = store.read_latest(organization.pk, [vehicle.pk for vehicle in listed])
+    derived = latest_states(organization.pk, rows)
+    now = time.time()
+    return [_shape(vehicle, rows.get(vehicle.pk), derived.get(vehicle.pk, states.NEVER), now, system) for vehicle in listed]
+
+
+def latest_states(organization_id: int, rows: Mapping[int, store.LatestRow]) -> dict[int, str]:
+    """The state of each vehicle now."""
+    moved = dict(
+        VehicleState.objects.filter(organization_id=organization_id, vehicle_id__in=list(rows)).values_list(
+            "vehicle_id", "moved_at"
+        )
+    )
+    now = time.time()
+    return {vehicle_id: judge(row, moved.get(vehicle_id), now).state for vehicle_id, row in rows.items()}
+
+
+def judge(row: store.LatestRow, moved_at: datetime | None, now: float) -> states.Verdict:
+    """A vehicle's state from its latest row."""
+    infos = directory.signals(row.signals.tolist())
+    readings: dict[str, states.Reading] = {}
+    for index, signal in enumerate(row.signals.tolist()):
+        info = infos.get(signal)
+        if info and info.name in states.NEEDED_SIGNALS:
+            text = row.texts[index]
+            readings[info.name] = (
+                text if text is not None else float(row.values[index]),
+                float(row.times[index]) / 1e6,
+            )
+    last = float(row.times.max()) / 1e6 if len(row.times) else None
+    return states.judge(
+        readings, last, moved_at.timestamp() if moved_at else None, now, settings.OFFLINE_AFTER_SECONDS
+    )
+
+
+def signal_ids(organization: Organization, names: Iterable[str]) -> dict[str, tuple[int, directory.SignalInfo]]:
+    """The ids of named signals, the organization's and the catalog's; unknown names are left out."""
+    wanted = set(names)
+    known = organization.signals.model.objects.filter(name__in=wanted)
+    return {
+        signal.name: (signal.pk, directory.SignalInfo(signal.name, signal.unit, signal.kind))
+        for signal in known.order_by("-organization_id")
+        if signal.organization_id in (None, organization.pk)
+    }
+
+
+def _shape(vehicle: Vehicle, row: store.LatestRow | None, state: str, now: float, system: str) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": vehicle.pk,
+        "name": vehicle.name,
+        "vin": vehicle.vin,
+        "state": state,
+        "time": None,
+        "age_s": None,
+        "seq": None,
+        "signals": {},
+    }
+    if row is None or not len(row.signals):
+        return body
+    infos = directory.signals(row.signals.tolist())
+    newest = int(row.times.max())
+    body |= {"time": _written(newest), "age_s": round(max(0.0, now - newest / 1e6), 3), "seq": row.version}
+    # Frames share their instants: few distinct times are written once each.
+    written = {time: _written(time) for time in set(row.times.tolist())}
+    columns = (row.signals.tolist(), row.sources.tolist(), row.times.tolist(), row.values.tolist(), row.texts)
+    for signal, source, moment, value, text in zip(*columns, strict=True):
+        info = infos.get(signal)
+        if info is None:
+            continue
+        shown: Any = text
+        unit = info.unit
+        if text is None:
+            if system != "metric":
+                conversion = units.conversion(unit, system)
+                value, unit = conversion.apply(value), conversion.unit
+            shown = None if np.isnan(value) else value
+        body["signals"][info.name] = {
+            "value": shown,
+            "unit": unit,
+            "time": written[moment],
+            "source": directory.source(source),
+        }
+    return body
+
+
+def _written(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,198 @@
+"""Store blocks: one transaction for all that arrived together. Cost per batch, not per reading.
+
+1. The upsert of the latest state locks the vehicles in order and counts their versions on.
+2. Where a vehicle's newest frame is older than the blocks, they cannot repeat anything: their frames are copied
+   straight in. Otherwise what is stored at those instants is read under the lock and merged per signal.
+   (Asking first costs one indexed query and only where it can matter; a COPY that fails on a duplicate and is
+   rolled back leaves dead rows behind and needs a second way in anyway.)
+3. One batch row per block that changed something: the outbox.
+"""
+
+from __future__ import annotations
+
+
+import msgspec
+import numpy as np
+from psycopg import Connection
+
+from telemetry.readings import Block, Ids, Outcome, Rejection, Texts, Times, Values
+from telemetry.store import wire
+from telemetry.store.dictionaries import SIGNAL_SETS
+from telemetry.store.latest import write_latest
+from telemetry.store.merge import Merged, fetch_stored, merge
+
+Key = tuple[int, int]
+
+
+def append(connection: Connection[Any], dictionary: Connection[Any], blocks: list[Block]) -> list[Outcome]:
+    """Store blocks inside the caller's transaction.
+
+    Args:
+        connection: in a transaction; the caller commits.
+        dictionary: another connection, in autocommit mode, for new signal sets.
+        blocks: in order of arrival; their partitions exist.
+
+    Returns:
+        one outcome per block.
+
+    Raises:
+        psycopg.errors.CheckViolation: a partition is missing after all.
+    """
+    by_vehicle: dict[int, list[Block]] = {}
+    for block in blocks:
+        by_vehicle.setdefault(block.vehicle_id, []).append(block)
+    by_vehicle = dict(sorted(by_vehicle.items()))
+    versions = write_latest(connection, by_vehicle)
+    outcomes: dict[int, Outcome] = {}
+    fresh: list[Block] = []
+    suspect: dict[Key, list[Block]] = {}
+    for vehicle_id, group in by_vehicle.items():
+        version, prior = versions[vehicle_id]
+        for offset, block in enumerate(group):
+            outcomes[id(block)] = Outcome(version - len(group) + 1 + offset)
+        if _cannot_repeat(group, prior):
+            fresh += group
+        else:
+            for block in group:
+                suspect.setdefault((block.vehicle_id, block.source_id), []).append(block)
+    rows = [_rows_of(dictionary, block) for block in fresh]
+    rows += _merge_all(connection, dictionary, suspect, outcomes)
+    if rows:
+        with connection.cursor() as cursor, cursor.copy(
+            f"COPY telemetry_frame ({wire.FRAME_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+        ) as copy:
+            copy.write(b"".join([wire.COPY_HEADER, *rows, wire.COPY_TRAILER]))
+    ordered = [outcomes[id(block)] for block in blocks]
+    _write_batches(connection, [(b, o) for b, o in zip(blocks, ordered, strict=True) if o.changed])
+    return ordered
+
+
+def write_rejections(
+    connection: Connection[Any], organization_id: int, device_id: int | None, batch: str, rejections: list[Rejection]
+) -> None:
+    """Keep refused readings in the inbox, inside the caller's transaction."""
+    with connection.cursor() as cursor, cursor.copy(
+        "COPY telemetry_rejectedreading (organization_id, device_id, batch, received_at, vehicle, source, signal,"
+        ' "time", value, code, detail) FROM STDIN'
+    ) as copy:
+        now = np.datetime64("now", "us").astype(str) + "Z"
+        for entry in rejections:
+            time = None
+            if entry.time is not None and 0 < entry.time < 32_503_680_000:
+                time = str(np.datetime64(int(entry.time * 1e6), "us")) + "Z"
+            copy.write_row(
+                (
+                    organization_id, device_id, batch, now, entry.vehicle[:100], entry.source[:64],
+                    (entry.signal or "")[:100], time, entry.value[:100], entry.code, entry.detail[:300],
+                )
+            )  # fmt: skip
+
+
+def _cannot_repeat(group: list[Block], prior: int | None) -> bool:
+    """Whether all frames are newer than any stored one, and no two of the blocks can share an instant."""
+    if prior is not None and any(int(block.times[0]) <= prior for block in group):
+        return False
+    last: dict[int, int] = {}
+    for block in group:
+        times = block.times
+        if int(times[0]) <= last.get(block.source_id, -1):
+            return False
+        if len(times) > 1 and not (times[1:] > times[:-1]).all():
+            return False
+        last[block.source_id] = int(times[-1])
+    return True
+
+
+def _rows_of(dictionary: Connection[Any], block: Block | Merged, key: tuple[int, int, int] | None = None) -> bytes:
+    organization_id, vehicle_id, source_id = key or (block.organization_id, block.vehicle_id, block.source_id)  # type: ignore[union-attr]
+    signals, values = _without_empty_columns(block.signals, block.values)
+    set_id = SIGNAL_SETS.id_of(dictionary, signals)
+    texts = None if block.texts is None else _encode_texts(block.text_signals, block.texts)
+    return wire.frame_rows(organization_id, vehicle_id, source_id, set_id, block.times, values, texts)
+
+
+def _without_empty_columns(signals: Ids, values: Values) -> tuple[Ids, Values]:
+    empty = np.isnan(values).all(axis=0)
+    return (signals[~empty], values[:, ~empty]) if empty.any() else (signals, values)
+
+
+def _encode_texts(signals: Ids, texts: Texts) -> list[bytes | None]:
+    names = [str(signal) for signal in signals]
+    encoded: dict[tuple[Any, ...], bytes | None] = {}
+    rows: list[bytes | None] = []
+    for row in map(tuple, texts):
+        if row not in encoded:
+            given = {name: text for name, text in zip(names, row, strict=True) if text is not None}
+            encoded[row] = msgspec.json.encode(given) if given else None
+        rows.append(encoded[row])
+    return rows
+
+
+def _merge_all(
+    connection: Connection[Any], dictionary: Connection[Any], suspect: dict[Key, list[Block]], outcomes: dict[int, Outcome]
+) -> list[bytes]:
+    if not suspect:
+        return []
+    keys = [(*key, np.unique(np.concatenate([block.times for block in group]))) for key, group in suspect.items()]
+    stored = fetch_stored(connection, keys)
+    rows: list[bytes] = []
+    replaced: list[tuple[int, int, Times]] = []
+    for key, group in sorted(suspect.items()):
+        merged = merge(group, [outcomes[id(block)] for block in group], stored.get(key))
+        if merged is None:
+            continue
+        rows.append(_rows_of(dictionary, merged, (group[0].organization_id, *key)))
+        if len(merged.replaced):
+            replaced.append((*key, merged.replaced))
+    if replaced:
+        _delete(connection, replaced)
+    return rows
+
+
+def _delete(connection: Connection[Any], replaced: list[tuple[int, int, Times]]) -> None:
+    times = np.concatenate([times for _, _, times in replaced])
+    connection.execute(
+        "DELETE FROM telemetry_frame f"
+        " USING unnest(%s::int4[], %s::int4[], %s::timestamptz[]) AS k (vehicle_id, source_id, time)"
+        " WHERE f.vehicle_id = k.vehicle_id AND f.time = k.time AND f.source_id = k.source_id"
+        " AND f.time BETWEEN %s AND %s",
+        [
+            wire.int4_array(np.concatenate([np.full(len(t), vehicle, np.int32) for vehicle, _, t in replaced])),
+            wire.int4_array(np.concatenate([np.full(len(t), source, np.int32) for _, source, t in replaced])),
+            wire.timestamp_array(times),
+            wire.timestamp(int(times.min())),
+            wire.timestamp(int(times.max())),
+        ],
+    )
+
+
+def _write_batches(connection: Connection[Any], stored: list[tuple[Block, Outcome]]) -> None:
+    if not stored:
+        return
+    numbers = lambda of: wire.int8_array([of(b, o) for b, o in stored])  # noqa: E731
+    times = lambda of: wire.timestamp_array(np.array([of(b) for b, _ in stored]))  # noqa: E731
+    connection.execute(
+        "INSERT INTO telemetry_batch (vehicle_id, version, organization_id, source_id, batch, boot, seq,"
+        " first_time, last_time, frames, readings, ahead, created_at)"
+        " SELECT v, n, o, s, b::uuid, t, nullif(q, -1), first, last, f, r, a, now() FROM unnest(%s::int8[], %s::int8[],"
+        " %s::int8[], %s::int8[], %s::text[], %s::text[], %s::int8[], %s::timestamptz[], %s::timestamptz[],"
+        " %s::int8[], %s::int8[], %s::int8[]) AS u (v, n, o, s, b, t, q, first, last, f, r, a)",
+        [
+            numbers(lambda b, o: b.vehicle_id),
+            numbers(lambda b, o: o.version),
+            numbers(lambda b, o: b.organization_id),
+            numbers(lambda b, o: b.source_id),
+            wire.text_array([b.batch for b, _ in stored]),
+            wire.text_array([b.boot for b, _ in stored]),
+            numbers(lambda b, o: -1 if b.seq is None else b.seq),
+            times(lambda b: b.times[0]),
+            times(lambda b: b.times[-1]),
+            numbers(lambda b, o: len(b.times)),
+            numbers(lambda b, o: b.readings),
+            numbers(lambda b, o: len(b.times) - b.live),
+        ],
+        prepare=True,
+    )
+
+
+__all__ = ["append", "write_rejections"]

@@ -1,0 +1,28 @@
+"""Read the outbox: which batches a vehicle got after a version."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from telemetry.store.connections import cursor
+
+
+class BatchRow(NamedTuple):
+    """One batch; times in microseconds since 1970."""
+
+    version: int
+    source_id: int
+    first_time: int
+    last_time: int
+    frames: int
+
+
+def read_batches(organization_id: int, vehicle_id: int, after: int, limit: int) -> list[BatchRow]:
+    """A vehicle's batches after a version, in order."""
+    with cursor() as opened:
+        rows = opened.execute(
+            "SELECT version, source_id, first_time, last_time, frames FROM telemetry_batch"
+            " WHERE vehicle_id = %s AND organization_id = %s AND version > %s ORDER BY version LIMIT %s",
+            [vehicle_id, organization_id, after, limit],
+        ).fetchall()
+    return [BatchRow(*row) for row in rows]

@@ -1,0 +1,40 @@
+"""Connections for the store's own SQL: the hot path's, which never goes through the ORM, and the ORM's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from django.db import connection
+from psycopg import Connection, Cursor
+
+from telemetry.store import wire
+
+
+def open_connection() -> Connection[Any]:
+    """A connection in autocommit mode that speaks numpy; the caller closes it.
+
+    The time-outs keep a request from hanging on a database that is gone or frozen.
+    """
+    parameters = connection.get_connection_params()
+    for name in ("pool", "cursor_factory", "context", "prepare_threshold"):
+        parameters.pop(name, None)
+    options = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+    parameters |= {"connect_timeout": 2, "tcp_user_timeout": 5000, "application_name": "motorpool ingest"}
+    opened = psycopg.connect(**parameters, options=options, autocommit=True)
+    wire.adapt(opened)
+    return opened
+
+
+@contextmanager
+def cursor() -> Iterator[Cursor[Any]]:
+    """A binary cursor on the current thread's Django connection, inside its transaction."""
+    connection.ensure_connection()
+    raw: Any = connection.connection
+    raw = getattr(raw, "connection", raw)
+    with psycopg.Cursor(raw) as opened:
+        wire.adapt(opened)
+        opened.format = psycopg.pq.Format.BINARY
+        yield opened

@@ -1,0 +1,117 @@
+"""Partitions of the frames by time, made on demand before the transaction that needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import psycopg
+from django.conf import settings
+from psycopg import Connection, sql
+
+BY_YEAR_BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
+ORIGIN = datetime(2020, 1, 1, tzinfo=UTC)
+LOCK = 0x6D6F746F
+MICROSECONDS = 1_000_000
+
+
+class Span(NamedTuple):
+    """A partition's range in microseconds since 1970, the end exclusive."""
+
+    start: int
+    end: int
+
+
+def span_of(time: int) -> Span:
+    """The partition that holds a time: a calendar year before 2020, then `PARTITION_DAYS` days each."""
+    when = datetime.fromtimestamp(time // MICROSECONDS, UTC)
+    if when < BY_YEAR_BEFORE:
+        first = datetime(when.year, 1, 1, tzinfo=UTC)
+        return Span(_microseconds(first), _microseconds(first.replace(year=when.year + 1)))
+    width = timedelta(days=settings.PARTITION_DAYS)
+    first = ORIGIN + ((when - ORIGIN) // width) * width
+    return Span(_microseconds(first), _microseconds(first + width))
+
+
+class Partitions:
+    """The partitions known to exist; one per process is enough, since a stale entry only costs a retry."""
+
+    def __init__(self) -> None:
+        self._known: set[Span] = set()
+        self._latest: Span | None = None
+
+    def missing(self, first: int, last: int) -> list[Span]:
+        """Spans between two times that are not known to exist; the usual answer, none, costs two comparisons."""
+        latest = self._latest
+        if latest and latest.start <= first and last < latest.end:
+            return []
+        spans = []
+        time = first
+        while time <= last:
+            span = span_of(time)
+            spans.append(span)
+            time = span.end
+        absent = [span for span in spans if span not in self._known]
+        if not absent:
+            self._latest = spans[-1]
+        return absent
+
+    def missing_of(self, times: Iterable[int]) -> list[Span]:
+        """Like `missing`, for scattered times: only spans that hold one."""
+        return [span for span in {span_of(time) for time in times} if span not in self._known]
+
+    def ensure(self, connection: Connection[Any], spans: Iterable[Span]) -> None:
+        """Create partitions; the connection must be in autocommit mode.
+
+        Raises:
+            psycopg.errors.LockNotAvailable: the parent stayed locked for 2 s.
+        """
+        for span in spans:
+            _create(connection, span)
+            self._known.add(span)
+
+    def forget(self) -> None:
+        """Drop what is remembered, after PostgreSQL missed a partition."""
+        self._known.clear()
+        self._latest = None
+
+
+def make_ahead(connection: Connection[Any], now: datetime) -> int:
+    """Create the partitions of today and of the two weeks to come; returns how many there are of them."""
+    partitions = Partitions()
+    first = _microseconds(now - timedelta(days=1))
+    spans = partitions.missing(first, _microseconds(now + timedelta(days=14)))
+    partitions.ensure(connection, spans)
+    return len(spans)
+
+
+def _create(connection: Connection[Any], span: Span) -> None:
+    start, end = (datetime.fromtimestamp(edge // MICROSECONDS, UTC) for edge in span)
+    name = sql.Identifier(f"telemetry_frame_{start:%Y%m%d}")
+    try:
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            connection.execute("SET LOCAL lock_timeout = '2s'")
+            exists = connection.execute("SELECT to_regclass(%s)", [f"telemetry_frame_{start:%Y%m%d}"]).fetchone()
+            if exists and exists[0] is not None:
+                return
+            # Create, then ATTACH: unlike PARTITION OF it takes no exclusive lock on the parent.
+            connection.execute(
+                sql.SQL(
+                    "CREATE TABLE {} (LIKE telemetry_frame INCLUDING DEFAULTS INCLUDING CONSTRAINTS,"
+                    " PRIMARY KEY (vehicle_id, time, source_id),"
+                    " CHECK (time >= {} AND time < {}))"
+                ).format(name, sql.Literal(start.isoformat()), sql.Literal(end.isoformat()))
+            )
+            connection.execute(
+                sql.SQL("ALTER TABLE telemetry_frame ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
+                    name, sql.Literal(start.isoformat()), sql.Literal(end.isoformat())
+                )
+            )
+    except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation, psycopg.errors.InvalidObjectDefinition):
+        return  # another process was faster
+
+
+def _microseconds(time: datetime) -> int:
+    return int(time.timestamp()) * MICROSECONDS

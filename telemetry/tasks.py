@@ -1,0 +1,38 @@
+"""Celery's way into telemetry: ids in, one call each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from celery import shared_task
+
+from telemetry import sinks, state_sink, store
+
+REJECTED_DAYS = 30
+
+
+@shared_task
+def run_sinks() -> None:
+    """Process what was committed: rung by the doorbell, and by beat for what no bell announced."""
+    sinks.run_all()
+
+
+@shared_task
+def detect_offline() -> None:
+    """Find vehicles that fell silent."""
+    state_sink.detect_offline()
+
+
+@shared_task
+def make_partitions() -> None:
+    """Make the partitions of the coming weeks, so that ingest finds them."""
+    with store.open_connection() as connection:
+        store.make_ahead(connection, datetime.now(UTC))
+
+
+@shared_task
+def trim_rejected() -> None:
+    """Forget old refusals, and the telemetry of vehicles that were deleted."""
+    store.trim_rejected(datetime.now(UTC) - timedelta(days=REJECTED_DAYS))
+    for organization_id, vehicle_id in store.orphans():
+        store.purge_vehicle(organization_id, vehicle_id)

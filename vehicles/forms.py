@@ -1,0 +1,42 @@
+"""Forms of the vehicle and device pages."""
+
+from __future__ import annotations
+
+from django import forms
+
+from fleet.accounts.models import Organization
+from vehicles import vin as vin_numbers
+from vehicles.models import Powertrain, Vehicle
+
+
+class VehicleForm(forms.Form):
+    """A new vehicle; only the name is required."""
+
+    name = forms.CharField(max_length=120)
+    vin = forms.CharField(max_length=40, required=False, label="VIN", help_text="17 characters; tells make and year.")
+    make = forms.CharField(max_length=60, required=False)
+    model = forms.CharField(max_length=60, required=False)
+    powertrain = forms.ChoiceField(choices=Powertrain.choices, required=False)
+
+    def clean_vin(self) -> str | None:
+        """The VIN as stored, None for none."""
+        vin = vin_numbers.normal(self.cleaned_data["vin"])
+        problem = vin_numbers.problem(vin) if vin else None
+        if problem:
+            raise forms.ValidationError(problem)
+        return vin or None
+
+
+class DeviceForm(forms.Form):
+    """A new device."""
+
+    name = forms.CharField(max_length=120, help_text="Where it is, such as “Pi in the blue Focus”.")
+    vehicles = forms.ModelMultipleChoiceField(
+        Vehicle.objects.none(), required=False, help_text="None chosen: it may write every vehicle."
+    )
+
+    def __init__(self, *args: object, organization: Organization) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        field = self.fields["vehicles"]
+        assert isinstance(field, forms.ModelMultipleChoiceField)
+        field.queryset = organization.vehicles.filter(archived_at=None)
