@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from django.conf import settings
@@ -25,6 +25,8 @@ from telemetry.models import Signal, Source
 from telemetry.readings import Ids
 from vehicles.access import names_of
 from vehicles.models import Device, Vehicle
+
+R = TypeVar("R")
 
 MOST_REMEMBERED = 100_000
 MOST_REFUSED = 10_000
@@ -159,12 +161,12 @@ def load(
         _load_signals(names, signals)
 
 
-def in_thread[**P, R](function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Any:
+def in_thread(function: Callable[..., R], *args: Any) -> Future[R]:
     """Run a database look-up beside the event loop; returns a future of it."""
 
     def run() -> R:
         try:
-            return function(*args, **kwargs)
+            return function(*args)
         finally:
             connection.close()
 

@@ -50,6 +50,7 @@ class SignalSets:
             rows = cursor.execute(
                 "SELECT id, signals FROM telemetry_signalset WHERE id = ANY(%s)",
                 [wire.int4_array(np.array(absent, np.int32))],
+                binary=True,
             ).fetchall()
             self._signals.update(rows)
         return {set_id: self._signals[set_id] for set_id in ids}

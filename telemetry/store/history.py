@@ -145,7 +145,7 @@ def _time(time: int) -> sql.Composable:
 
 
 def _fewer_than(opened: Cursor[Any], wanted: Range, points: int) -> bool:
-    query = sql.SQL("SELECT count(*) FROM (SELECT 1{} LIMIT {}) AS some").format(
+    query = sql.SQL("SELECT count(*) FROM (SELECT 1{} LIMIT {}) AS few").format(
         _source(wanted, None), sql.Literal(points)
     )
     row = opened.execute(query).fetchone()

@@ -1,0 +1,1 @@
+"""Measurements: Motorpool beside its peers, in one run. ``make bench``."""
