@@ -1,0 +1,7 @@
+"""``python -m motorpool_collector``."""
+
+import sys
+
+from motorpool_collector.cli import main
+
+sys.exit(main())

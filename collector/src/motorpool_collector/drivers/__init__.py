@@ -1,0 +1,37 @@
+"""The drivers by name: ``module:class``, imported when one is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Dict
+
+from motorpool_collector.driver import CollectorError, Driver
+
+DRIVERS = {
+    "simulator": "motorpool_collector.drivers.simulator:SimulatorDriver",
+    "replay": "motorpool_collector.drivers.replay:ReplayDriver",
+}
+
+
+def make_driver(name: str, options: Dict[str, Any]) -> Driver:
+    """The named driver with its options; raises `CollectorError` for an unknown name or option."""
+    if name not in DRIVERS:
+        raise CollectorError(f"There is no driver {name!r}; known are {', '.join(sorted(DRIVERS))}.", permanent=True)
+    module, _, kind = DRIVERS[name].partition(":")
+    try:
+        driver: Driver = getattr(import_module(module), kind)(**options)
+    except TypeError as error:
+        raise CollectorError(f"Driver {name}: {error}", permanent=True) from None
+    return driver
+
+
+def parse_driver(words: str) -> Driver:
+    """A driver from ``name:option=value,option=value``."""
+    name, _, rest = words.partition(":")
+    options: Dict[str, Any] = {}
+    for pair in filter(None, rest.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise CollectorError(f"Driver {name}: write {key}=value.", permanent=True)
+        options[key.strip()] = value.strip()
+    return make_driver(name, options)
