@@ -30,16 +30,18 @@ _json = msgspec.json.Encoder()
 class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """Accepts, authenticates and subscribes; the hub does the sending."""
 
-    hub: Hub
-    subscription: Subscription | None = None
-    credential: credentials.Credential | None = None
-    _sender: asyncio.Task[None] | None = None
-    _deadline: asyncio.TimerHandle | None = None
-    _code = 0
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self.hub = hub
+        self.outbox = Outbox()
+        self.subscription: Subscription | None = None
+        self.credential: credentials.Credential | None = None
+        self._sender: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._code = 0
 
     async def connect(self) -> None:
         """Take the handshake; without a credential the first message has to bring one."""
-        self.outbox = Outbox()
         try:
             found = await database_sync_to_async(credentials.of_scope)(self.scope)
         except AuthenticationFailed:
