@@ -8,10 +8,8 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
 
-from channels.routing import URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.core.asgi import get_asgi_application  # noqa: E402
-from django.urls import path  # noqa: E402
 
 django_app: Any = get_asgi_application()
 
@@ -24,7 +22,8 @@ from telemetry.live.hub import Hub  # noqa: E402
 from telemetry.live.publish import Publisher  # noqa: E402
 
 INGEST_PATH = "/api/v1/telemetry"
-STREAM_PATH = "ws/v1/stream"
+SOCKETS: dict[str, Any] = {"/ws/v1/stream": StreamConsumer}
+"""Path to consumer. The tenancy table has a test for each."""
 
 
 def ring_bell() -> None:
@@ -40,7 +39,7 @@ class Parts:
         self.committer = Committer(settings.INGEST_CONNECTIONS, self.publisher.committed)
         self.hub = Hub()
         self.ingest: App = IngestEndpoint(self.committer)
-        self.sockets: Any = URLRouter([path(STREAM_PATH, StreamConsumer.as_asgi(hub=self.hub))])
+        self.sockets: dict[str, App] = {path: kind.as_asgi(hub=self.hub) for path, kind in SOCKETS.items()}
 
     async def stop(self) -> None:
         """Commit what waits, then let go."""
@@ -72,11 +71,11 @@ class Application:
         return self._parts
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].lstrip("/") != STREAM_PATH:
+        consumer = self._get_parts().sockets.get(scope["path"])
+        if consumer is None:
             await receive()
-            await send({"type": "websocket.close", "code": 4404})
-            return
-        await self._get_parts().sockets(scope, receive, send)
+            return await send({"type": "websocket.close", "code": 4404})
+        return await consumer(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

@@ -1,0 +1,101 @@
+"""The cast, and the real servers that the tests talk to.
+
+Alice is the admin of an organization, Oscar its operator, Vera its viewer; Charlie is the admin of another and
+must see nothing. Every test has organizations of its own in one shared database, so nothing is cleaned up and
+no order matters.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import setup_databases, teardown_databases
+
+from tests.portal import Portal, running_portal
+
+CANARY = "canary-of-another-tenant"
+_numbers = itertools.count(os.getpid() * 1000)
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@dataclass
+class Team:
+    """An organization with its people, a vehicle, a device, and their secrets."""
+
+    organization: Any
+    users: dict[str, Any]
+    tokens: dict[str, str]
+    vehicle: Any
+    device: Any
+    key: str
+    password: str = "correct horse battery"
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database(django_db_blocker: Any) -> Iterator[None]:
+    """One migrated database for the whole run: committed, so that other processes see it too."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False)
+        call_command("collectstatic", verbosity=0, interactive=False)
+        yield
+        connection.close()
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(scope="session")
+def portal(_database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """The web process of this test run."""
+    with running_portal(tmp_path_factory.mktemp("portal"), KEY_CACHE_SECONDS="1") as started:
+        yield started
+
+
+def make_team(name: str = "Team") -> Team:
+    """A new organization with its cast."""
+    from fleet.accounts.models import Membership, Role, User
+    from fleet.accounts.services import organization_create, token_create
+    from vehicles.services import device_create, vehicle_create
+
+    number = next(_numbers)
+    password = Team.password
+    people = {
+        role: User.objects.create_user(email=f"{role}{number}@example.com", password=password)
+        for role in ("admin", "operator", "viewer")
+    }
+    organization = organization_create(name=f"{name} {number}", owner=people["admin"])
+    Membership.objects.create(organization=organization, user=people["operator"], role=Role.OPERATOR)
+    Membership.objects.create(organization=organization, user=people["viewer"], role=Role.VIEWER)
+    tokens = {
+        role: token_create(organization=organization, user=person, name=role)[1] for role, person in people.items()
+    }
+    vehicle = vehicle_create(organization=organization, user=None, name=f"{name} car", aliases=[f"car-{number}"])
+    device, key = device_create(organization=organization, user=None, name=f"{name} device")
+    return Team(organization, people, tokens, vehicle, device, key)
+
+
+@pytest.fixture
+def team() -> Team:
+    """Alice's organization."""
+    return make_team()
+
+
+@pytest.fixture
+def strangers() -> Team:
+    """Charlie's organization, whose every name is a canary."""
+    return make_team(CANARY)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real recordings, where they are present."""
+    if not SHARED_DATA.exists():
+        pytest.skip("the folder of real recordings is not present")
+    return SHARED_DATA

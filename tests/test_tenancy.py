@@ -1,0 +1,259 @@
+"""Every address, every role, and a foreign tenant. A new address without a row here fails the suite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from fleet import asgi
+from tests.conftest import CANARY, Team, make_team
+from tests.portal import Portal
+
+ROLES = ("anonymous", "viewer", "operator", "admin", "device")
+
+
+class Row(NamedTuple):
+    """What an address answers: one status per role in `ROLES`; ``foreign``: to another organization's admin."""
+
+    method: str
+    path: str
+    statuses: tuple[int, int, int, int, int]
+    foreign: int | None = None
+    body: Any = None
+
+
+def api(method: str, path: str, viewer: int, operator: int, admin: int, foreign: int | None = None, body: Any = None) -> Row:
+    """An API address: strangers 401, a device key 403."""
+    return Row(method, path, (401, viewer, operator, admin, 403), foreign, body)
+
+
+API = [
+    api("GET", "/api/v1/auth/me", 200, 200, 200),
+    api("GET", "/api/v1/tokens", 200, 200, 200),
+    api("POST", "/api/v1/tokens", 201, 201, 201, body={"name": "x"}),
+    api("DELETE", "/api/v1/tokens/{token}", 404, 404, 404, 404),
+    api("GET", "/api/v1/audit", 403, 403, 200),
+    api("GET", "/api/v1/vehicles", 200, 200, 200),
+    api("POST", "/api/v1/vehicles", 403, 201, 201, body={"name": "x"}),
+    api("GET", "/api/v1/vehicles/latest", 200, 200, 200),
+    api("GET", "/api/v1/vehicles/{vehicle}", 200, 200, 200, 404),
+    api("PATCH", "/api/v1/vehicles/{vehicle}", 403, 200, 200, 404, body={"model": "y"}),
+    api("DELETE", "/api/v1/vehicles/{vehicle}", 403, 403, 204, 404),
+    api("GET", "/api/v1/vehicles/{vehicle}/latest", 200, 200, 200, 404),
+    api("GET", "/api/v1/vehicles/{vehicle}/history?signals=engine.rpm", 200, 200, 200, 404),
+    api("GET", "/api/v1/vehicles/{vehicle}/summary", 200, 200, 200, 404),
+    api("GET", "/api/v1/signals", 200, 200, 200),
+    api("GET", "/api/v1/rejected", 403, 200, 200),
+    api("POST", "/api/v1/ws-tickets", 201, 201, 201),
+    api("GET", "/api/v1/devices", 403, 200, 200),
+    api("POST", "/api/v1/devices", 403, 403, 201, body={"name": "x"}),
+    api("GET", "/api/v1/devices/{device}", 403, 200, 200, 404),
+    api("POST", "/api/v1/devices/{device}/rotate", 403, 403, 200, 404),
+    api("DELETE", "/api/v1/devices/{device}", 403, 403, 204, 404),
+    # The ASGI route of ingest: people 403, the device 200, and a foreign vehicle is refused by itself.
+    Row("POST", "/api/v1/telemetry", (401, 403, 403, 403, 200), 403, {"rows": []}),
+    # Public.
+    Row("POST", "/api/v1/auth/token", (422, 422, 422, 422, 422)),
+    Row("POST", "/api/v1/auth/refresh", (422, 422, 422, 422, 422)),
+    Row("GET", "/api/v1/schema", (200, 200, 200, 200, 200)),
+    Row("GET", "/api/{rest}", (404, 404, 404, 404, 404)),
+    Row("GET", "/health", (200, 200, 200, 200, 200)),
+    Row("GET", "/ready", (200, 200, 200, 200, 200)),
+    Row("GET", "/docs", (200, 200, 200, 200, 200)),
+    Row("GET", "/redoc", (302, 302, 302, 302, 302)),
+]
+
+
+def page(path: str, viewer: int, operator: int, admin: int, foreign: int | None = None, method: str = "GET", body: Any = None) -> Row:
+    """A page: strangers are sent to sign in; a device key is nobody there."""
+    return Row(method, path, (302, viewer, operator, admin, 302), foreign, body)
+
+
+PAGES = [
+    page("/", 200, 200, 200),
+    page("/vehicles", 200, 200, 200),
+    page("/vehicles", 403, 302, 302, method="POST", body={"name": "x"}),
+    page("/vehicles/{vehicle}", 200, 200, 200, 404),
+    page("/devices", 403, 200, 200),
+    page("/devices", 403, 403, 200, method="POST", body={"name": "x"}),
+    page("/devices/{device}", 403, 403, 302, 404, method="POST", body={"action": "revoke"}),
+    page("/tokens", 200, 200, 200),
+    page("/tokens", 404, 404, 404, 404, method="POST", body={"revoke": "{token}"}),
+    page("/organizations/new", 200, 200, 200),
+    page("/organizations/switch", 404, 404, 404, 404, method="POST", body={"organization": "{other_organization}"}),
+    Row("GET", "/setup/{setup}", (404, 404, 404, 404, 404)),
+    Row("POST", "/theme", (302, 302, 302, 302, 302)),
+    # The admin is for staff alone: members of an organization are nobody there.
+    page("/admin/", 302, 302, 302),
+]
+# allauth's own pages concern nobody but their own session; they are public or ask to sign in.
+PUBLIC_PREFIXES = ("accounts/", "admin/")
+
+
+def _patterns(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
+    for entry in resolver.url_patterns:
+        path = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from _patterns(entry, path)
+        elif isinstance(entry, URLPattern):
+            yield path
+
+
+def _shape(path: str) -> str:
+    """A path with its parameters blanked, however they are written."""
+    parts = path.split("?")[0].strip("/").split("/")
+    return "/".join("*" if part[:1] in ("<", "{") else part for part in parts)
+
+
+def test_every_address_has_a_row() -> None:
+    rows = {_shape(row.path) for row in (*API, *PAGES)}
+    known = {
+        _shape(path)
+        for path in _patterns(get_resolver())
+        if not path.startswith(PUBLIC_PREFIXES)
+    } | {_shape(asgi.INGEST_PATH)}
+    assert known - rows == set()
+    assert rows - known - {"admin"} == set()
+
+
+def test_every_socket_route_is_known() -> None:
+    """Its rows are the tests of streams at the end of this file."""
+    assert set(asgi.SOCKETS) == {"/ws/v1/stream"}
+
+
+@pytest.fixture(scope="module")
+def teams(portal: Portal) -> tuple[Team, Team]:
+    return make_team("Own"), make_team(CANARY)
+
+
+def _fill(path: Any, own: Team, other: Team) -> Any:
+    """A path or body with the ids of a team that may be consumed by the call."""
+    from vehicles.services import device_create, vehicle_create
+
+    text = json.dumps(path)
+    if "{vehicle}" in text:
+        vehicle = vehicle_create(organization=own.organization, user=None, name=own.vehicle.name)
+        text = text.replace("{vehicle}", str(vehicle.pk))
+    if "{device}" in text:
+        device, _ = device_create(organization=own.organization, user=None, name=own.device.name)
+        text = text.replace("{device}", str(device.pk))
+    text = text.replace("{token}", str(own.users["admin"].api_tokens.get().pk if "only" in own.extra else 0))
+    text = text.replace("{rest}", "v1/nothing").replace("{setup}", "no-token")
+    return json.loads(text.replace("{other_organization}", str(other.organization.pk)))
+
+
+def _client(portal: Portal, team: Team, role: str, row: Row, sessions: dict[str, httpx.Client]) -> httpx.Client:
+    if row in API:
+        secret = {"anonymous": "", "device": team.key}.get(role) if role in ("anonymous", "device") else team.tokens[role]
+        return portal.client(secret or "")
+    if role in ("anonymous", "device"):
+        client = portal.client(team.key if role == "device" else "")
+        client.get("/accounts/login/")
+        return client
+    key = f"{team.organization.pk}/{role}"
+    if key not in sessions:
+        sessions[key] = sign_in(portal, team.users[role].email, team.password)
+    return sessions[key]
+
+
+def sign_in(portal: Portal, login: str, password: str) -> httpx.Client:
+    """A browser's session."""
+    client = portal.client()
+    client.get("/accounts/login/")
+    data = {"login": login, "password": password, "csrfmiddlewaretoken": client.cookies["motorpool-csrf"]}
+    answer = client.post("/accounts/login/", data=data, headers={"Referer": portal.url})
+    assert answer.status_code == 302, answer.text
+    return client
+
+
+def _call(client: httpx.Client, row: Row, path: str, body: Any) -> httpx.Response:
+    if row in API:
+        return client.request(row.method, path, json=body) if body is not None or row.method == "POST" else client.request(row.method, path)
+    data = {**(body or {}), "csrfmiddlewaretoken": client.cookies.get("motorpool-csrf", "")}
+    return client.request(row.method, path, data=data if row.method == "POST" else None, headers={"Referer": str(client.base_url)})
+
+
+@pytest.fixture(scope="module")
+def sessions() -> dict[str, httpx.Client]:
+    return {}
+
+
+@pytest.mark.parametrize("row", [*API, *PAGES], ids=lambda row: f"{row.method} {row.path}")
+def test_each_role_gets_what_its_row_says(
+    portal: Portal, teams: tuple[Team, Team], sessions: dict[str, httpx.Client], row: Row
+) -> None:
+    own, other = teams
+    for role, expected in zip(ROLES, row.statuses, strict=True):
+        path, body = _fill([row.path, row.body], own, other)
+        answer = _call(_client(portal, own, role, row, sessions), row, path, body)
+        got = 422 if answer.status_code == 400 and expected == 422 else answer.status_code
+        assert got == expected, f"{role}: {answer.status_code} {answer.text[:300]}"
+        assert CANARY not in answer.text
+        if answer.status_code == 401:
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("row", [row for row in (*API, *PAGES) if row.foreign], ids=lambda row: f"{row.method} {row.path}")
+def test_another_organizations_admin_finds_nothing(
+    portal: Portal, teams: tuple[Team, Team], sessions: dict[str, httpx.Client], row: Row
+) -> None:
+    own, other = teams
+    path, body = _fill([row.path, row.body], other, own if "{other" not in str(row.body) else other)
+    answer = _call(_client(portal, own, "admin", row, sessions), row, path, body)
+    assert answer.status_code == row.foreign, answer.text[:300]
+    assert CANARY not in answer.text
+
+
+def test_lists_and_searches_show_no_other_organization(portal: Portal, teams: tuple[Team, Team]) -> None:
+    own, other = teams
+    with portal.client(own.tokens["admin"]) as client:
+        for path in ("vehicles", "vehicles/latest", "devices", "tokens", "signals", "rejected", "audit"):
+            for query in ("", f"?search={CANARY}", "?ordering=-id&page_size=500", f"?organization={other.organization.pk}"):
+                assert CANARY not in client.get(f"/api/v1/{path}{query}").text
+
+
+def test_a_device_cannot_write_another_organizations_vehicle(portal: Portal, teams: tuple[Team, Team]) -> None:
+    own, other = teams
+    alias = other.vehicle.aliases.get().alias
+    with portal.client(own.key) as client:
+        for name in (other.vehicle.pk, str(other.vehicle.pk), alias):
+            row = {"vehicle": name, "time": 1_767_225_600, "values": {"engine.rpm": 800}}
+            answer = client.post("/api/v1/telemetry", json={"rows": [row]}).json()
+            assert answer["readings"] == 0
+            assert answer["rejected"][0]["code"] == "unknown_vehicle"
+
+
+def test_a_stream_without_credentials_is_closed_and_a_foreign_vehicle_is_unknown(
+    portal: Portal, teams: tuple[Team, Team]
+) -> None:
+    own, other = teams
+    url = portal.url.replace("http", "ws") + "/ws/v1/stream"
+    with pytest.raises(InvalidStatus):
+        connect(url, subprotocols=["motorpool.v1", f"bearer.{own.key}"])  # type: ignore[list-item]
+    with connect(url, subprotocols=["motorpool.v1", f"bearer.{own.tokens['viewer']}"]) as socket:  # type: ignore[list-item]
+        assert json.loads(socket.recv(5))["type"] == "hello"
+        socket.send(json.dumps({"type": "subscribe", "vehicles": [other.vehicle.pk]}))
+        assert json.loads(socket.recv(5))["code"] == "not_found"
+
+
+def test_the_admin_opens_for_staff_alone(portal: Portal, teams: tuple[Team, Team]) -> None:
+    from fleet.accounts.models import User
+
+    own, _ = teams
+    assert sign_in(portal, own.users["admin"].email, own.password).get("/admin/").status_code == 302
+    staff = User.objects.create_user(email="staff@example.com", password=own.password, is_staff=True, is_superuser=True)
+    client = sign_in(portal, staff.email or "", own.password)
+    for path in ("", "accounts/user/", "vehicles/device/", "vehicles/vehicle/", "accounts/auditevent/"):
+        assert client.get(f"/admin/{path}").status_code == 200, path
+
+
+def test_other_socket_addresses_do_not_exist(portal: Portal) -> None:
+    with pytest.raises(InvalidStatus):
+        connect(portal.url.replace("http", "ws") + "/ws/v1/other")
