@@ -7,6 +7,7 @@ no order matters.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
@@ -58,6 +60,12 @@ def portal(_database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield started
 
 
+@functools.cache
+def _hashed(password: str) -> str:
+    """bcrypt is slow on purpose: once is enough."""
+    return make_password(password)
+
+
 def make_team(name: str = "Team") -> Team:
     """A new organization with its cast."""
     from fleet.accounts.models import Membership, Role, User
@@ -65,9 +73,8 @@ def make_team(name: str = "Team") -> Team:
     from vehicles.services import device_create, vehicle_create
 
     number = next(_numbers)
-    password = Team.password
     people = {
-        role: User.objects.create_user(email=f"{role}{number}@example.com", password=password)
+        role: User.objects.create(email=f"{role}{number}@example.com", password=_hashed(Team.password))
         for role in ("admin", "operator", "viewer")
     }
     organization = organization_create(name=f"{name} {number}", owner=people["admin"])
