@@ -27,6 +27,8 @@ from telemetry.readings import Block, Outcome
 FRAMES_PER_TRANSACTION = 4_000
 REQUESTS_PER_TRANSACTION = 64
 MOST_WAITING_FRAMES = 100_000
+HELP_FRAMES = 500
+"""From here on the other threads help: few large transactions cost less than many small ones at once."""
 ATTEMPTS = 3
 MOST_PARTITIONS = 60
 """How many partitions one request may make; a longer import takes several requests."""
@@ -76,11 +78,14 @@ class Committer:
         self._published = published
         self._waiting: deque[Job] = deque()
         self._frames = 0
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        self._work_waits = threading.Condition(self._lock)
+        self._help_wanted = threading.Condition(self._lock)
         self._stopping = False
         self._partitions = store.Partitions()
         self._threads = [
-            threading.Thread(target=self._work, name=f"ingest-{index}", daemon=True) for index in range(connections)
+            threading.Thread(target=self._work, args=(index == 0,), name=f"ingest-{index}", daemon=True)
+            for index in range(connections)
         ]
         for thread in self._threads:
             thread.start()
@@ -106,25 +111,28 @@ class Committer:
             loop.call_soon_threadsafe(settle, result)
 
         job = Job(decoded, batch, organization_id, device_id, done)
-        with self._condition:
+        with self._lock:
             if self._stopping or (self._waiting and self._frames + job.frames > MOST_WAITING_FRAMES):
                 raise Busy("Too much is waiting to be stored; send it again shortly.")
             self._waiting.append(job)
             self._frames += job.frames
-            self._condition.notify()
+            self._work_waits.notify()
+            if self._frames >= HELP_FRAMES:
+                self._help_wanted.notify()
         return await future
 
     def stop(self) -> None:
         """Commit what waits, then end the threads."""
-        with self._condition:
+        with self._lock:
             self._stopping = True
-            self._condition.notify_all()
+            self._work_waits.notify_all()
+            self._help_wanted.notify_all()
         for thread in self._threads:
             thread.join(10)
 
-    def _work(self) -> None:
+    def _work(self, first: bool) -> None:
         writer = _Writer(self._partitions)
-        while jobs := self._take():
+        while jobs := self._take(first):
             try:
                 results: list[list[Outcome] | Exception] = list(writer.commit(jobs))
             except Exception as error:
@@ -142,11 +150,15 @@ class Committer:
                 self._published(stored)
         writer.close()
 
-    def _take(self) -> list[Job]:
+    def _take(self, first: bool) -> list[Job]:
         """All that waits, up to a transaction's fill; empty when it is time to end."""
-        with self._condition:
-            while not self._waiting and not self._stopping:
-                self._condition.wait()
+        with self._lock:
+            if first:
+                while not self._waiting and not self._stopping:
+                    self._work_waits.wait()
+            else:
+                while self._frames < HELP_FRAMES and not self._stopping:
+                    self._help_wanted.wait()
             jobs: list[Job] = []
             frames = 0
             while self._waiting and len(jobs) < REQUESTS_PER_TRANSACTION:
