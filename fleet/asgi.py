@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from typing import Any
 
@@ -82,6 +83,9 @@ class Application:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self._get_parts()
+                # What was loaded until now stays: full collections need not walk it again and again.
+                gc.collect()
+                gc.freeze()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 if self._parts:

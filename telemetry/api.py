@@ -63,7 +63,7 @@ class AllLatest(APIView):
     def get(self, request: Request) -> Response:
         """Every vehicle that is not archived."""
         organization = access(request).organization
-        vehicles = organization.vehicles.filter(archived_at=None)
+        vehicles = organization.vehicles.filter(archived_at=None).only("name", "vin", "organization")
         return Response({"results": latest_of(organization, vehicles, _system(request))})
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from telemetry import states
 from telemetry.models import Signal, Source
+from telemetry.readings import Ids
 
 
 class SignalInfo(NamedTuple):
@@ -19,7 +21,17 @@ class SignalInfo(NamedTuple):
     kind: str
 
 
+class SignalList(NamedTuple):
+    """Signals in the order of an array, and the places of those that tell a vehicle's state."""
+
+    signals: list[SignalInfo]
+    telling: list[int]
+
+
+GONE = SignalInfo("deleted.signal", "", "number")
+MOST_LISTS = 10_000
 _signals: dict[int, SignalInfo] = {}
+_lists: dict[bytes, SignalList] = {}
 _sources: dict[int, str] = {}
 
 
@@ -33,6 +45,20 @@ def signals(ids: Iterable[int]) -> dict[int, SignalInfo]:
     return {signal_id: _signals[signal_id] for signal_id in wanted if signal_id in _signals}
 
 
+def signals_in_order(ids: Ids) -> SignalList:
+    """The signals of an array of ids; vehicles of a kind send the same ones, so whole lists are remembered."""
+    key = ids.tobytes()
+    known = _lists.get(key)
+    if known is None:
+        infos = signals(ids.tolist())
+        ordered = [infos.get(signal_id, GONE) for signal_id in ids.tolist()]
+        known = SignalList(ordered, [i for i, info in enumerate(ordered) if info.name in states.NEEDED_SIGNALS])
+        if len(_lists) > MOST_LISTS:
+            _lists.clear()
+        _lists[key] = known
+    return known
+
+
 def source(source_id: int) -> str:
     """The name of a source."""
     name = _sources.get(source_id)
@@ -44,4 +70,5 @@ def source(source_id: int) -> str:
 def forget() -> None:
     """Drop what is remembered (for tests, which reuse ids)."""
     _signals.clear()
+    _lists.clear()
     _sources.clear()

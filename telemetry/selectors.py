@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 from django.conf import settings
 
 from fleet.accounts.models import Organization
@@ -38,16 +37,12 @@ def latest_states(organization_id: int, rows: Mapping[int, store.LatestRow]) -> 
 
 def judge(row: store.LatestRow, moved_at: datetime | None, now: float) -> states.Verdict:
     """A vehicle's state from its latest row."""
-    infos = directory.signals(row.signals.tolist())
     readings: dict[str, states.Reading] = {}
-    for index, signal in enumerate(row.signals.tolist()):
-        info = infos.get(signal)
-        if info and info.name in states.NEEDED_SIGNALS:
-            text = row.texts[index]
-            readings[info.name] = (
-                text if text is not None else float(row.values[index]),
-                float(row.times[index]) / 1e6,
-            )
+    listed = directory.signals_in_order(row.signals)
+    for index in listed.telling:
+        text = row.texts[index]
+        value = float(row.values[index]) if text is None else text
+        readings[listed.signals[index].name] = (value, float(row.times[index]) / 1e6)
     last = float(row.times.max()) / 1e6 if len(row.times) else None
     return states.judge(
         readings, last, moved_at.timestamp() if moved_at else None, now, settings.OFFLINE_AFTER_SECONDS
@@ -78,29 +73,24 @@ def _shape(vehicle: Vehicle, row: store.LatestRow | None, state: str, now: float
     }
     if row is None or not len(row.signals):
         return body
-    infos = directory.signals(row.signals.tolist())
-    newest = int(row.times.max())
+    infos = directory.signals_in_order(row.signals).signals
+    times = row.times.tolist()
+    newest = max(times)
     body |= {"time": _written(newest), "age_s": round(max(0.0, now - newest / 1e6), 3), "seq": row.version}
     # Frames share their instants: few distinct times are written once each.
-    written = {time: _written(time) for time in set(row.times.tolist())}
-    columns = (row.signals.tolist(), row.sources.tolist(), row.times.tolist(), row.values.tolist(), row.texts)
-    for signal, source, moment, value, text in zip(*columns, strict=True):
-        info = infos.get(signal)
-        if info is None:
-            continue
-        shown: Any = text
-        unit = info.unit
+    written = {time: _written(time) for time in set(times)}
+    sources = {source: directory.source(source) for source in set(row.sources.tolist())}
+    signals = body["signals"]
+    for info, source, moment, value, text in zip(
+        infos, row.sources.tolist(), times, row.values.tolist(), row.texts, strict=True
+    ):
+        unit, shown = info.unit, text
         if text is None:
             if system != "metric":
                 conversion = units.conversion(unit, system)
                 value, unit = conversion.apply(value), conversion.unit
-            shown = None if np.isnan(value) else value
-        body["signals"][info.name] = {
-            "value": shown,
-            "unit": unit,
-            "time": written[moment],
-            "source": directory.source(source),
-        }
+            shown = value
+        signals[info.name] = {"value": shown, "unit": unit, "time": written[moment], "source": sources[source]}
     return body
 
 

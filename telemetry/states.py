@@ -24,7 +24,7 @@ MOVING_KMH = 3.0
 MOVING_SECONDS = 60.0
 STOP_SECONDS = 120.0
 RECENT_SECONDS = 60.0
-NEEDED_SIGNALS = (
+NEEDED_SIGNALS = frozenset((
     "vehicle.speed",
     "location.speed",
     "vehicle.ignition",
@@ -33,7 +33,7 @@ NEEDED_SIGNALS = (
     "charge.state",
     "charge.plugged_in",
     "charge.power",
-)
+))
 
 Reading = tuple[float | str, float]
 """Value and epoch seconds."""

@@ -127,18 +127,18 @@ def _dumper(of: int) -> type[Dumper]:
 
 def _loader(kind: str, missing: float) -> type[Loader]:
     width = np.dtype(kind).itemsize
+    network, native = np.dtype(kind), np.dtype(kind[1:])
 
     class ArrayLoader(Loader):
         format = Format.BINARY
 
         def load(self, data: Buffer) -> Any:
-            count = (len(data) - 20) // (width + 4)
             if len(data) <= 12:
-                return np.empty(0, kind[1:])
-            dimensions, nulls, _, size, _ = _HEADER.unpack_from(data)
+                return np.empty(0, native)
+            _, nulls, _, size, _ = _HEADER.unpack_from(data)
             if not nulls:
-                body = np.frombuffer(data, [("length", ">i4"), ("value", kind)], count, 20)
-                return body["value"].astype(kind[1:])
+                # A view of every element behind its length, in one step.
+                return np.ndarray(size, network, data, 24, (width + 4,)).astype(native)
             values = np.full(size, missing, kind[1:])
             place = 20
             for index in range(size):
