@@ -53,7 +53,9 @@ def check_database(app_configs: Any, databases: Sequence[str] | None = None, **k
                 found.append(Warning(text, hint=hint, id="motorpool.W005"))
             cursor.execute("SHOW synchronous_commit")
             if cursor.fetchone()[0] == "off":
-                found.append(Error("synchronous_commit is off: an acknowledgement would not last.", id="motorpool.E006"))
+                found.append(
+                    Error("synchronous_commit is off: an acknowledgement would not last.", id="motorpool.E006")
+                )
             cursor.execute("SHOW max_connections")
             needed = settings.DATABASE_POOL_SIZE + 2 * settings.INGEST_CONNECTIONS + 8
             if int(cursor.fetchone()[0]) < needed:

@@ -67,8 +67,7 @@ def create(path: Path, url: str) -> None:
         "url": url,
         "organization": {"id": organization.pk, "name": organization.name},
         "users": {
-            name: {"email": people[name].email, "password": passwords[name]}
-            for name in ("viewer", "operator", "admin")
+            name: {"email": people[name].email, "password": passwords[name]} for name in ("viewer", "operator", "admin")
         },
         "staff": {"email": people["staff"].email, "password": passwords["staff"]},
         "device_keys": _fleet(organization, people["admin"]),

@@ -93,7 +93,10 @@ _SCHEMAS = {
             "batch": {"type": "string", "format": "uuid"},
             "boot": {"type": "string", "nullable": True},
             "seq": {"type": "integer", "nullable": True},
-            **{name: {"type": "integer"} for name in ("frames", "readings", "duplicates", "corrected", "rejected_count")},
+            **{
+                name: {"type": "integer"}
+                for name in ("frames", "readings", "duplicates", "corrected", "rejected_count")
+            },
             "rejected": {
                 "type": "array",
                 "maxItems": 100,

@@ -93,4 +93,3 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return HttpResponse(
         "<!doctype html><title>Motorpool</title><h1>Something failed here</h1><p>Try again in a moment.</p>", status=500
     )
-

@@ -7,9 +7,9 @@ import os
 os.environ.setdefault("DATABASE_POOL_SIZE", "8")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
 
-import uvicorn  # noqa: E402
+import uvicorn
 
-from fleet import env  # noqa: E402
+from fleet import env
 
 
 def main() -> None:

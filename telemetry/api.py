@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -34,7 +34,7 @@ class _Reading(serializers.Serializer[Any]):
     value = serializers.JSONField(help_text="A number, or text for signals of kind text.")
     unit = serializers.CharField()
     time = serializers.DateTimeField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
 
 
 class LatestOutput(serializers.Serializer[Any]):
@@ -186,7 +186,7 @@ class RejectedOutput(serializers.ModelSerializer[RejectedReading]):
 class Rejected(generics.ListAPIView[RejectedReading]):
     """Refused readings of the last 30 days, the newest first."""
 
-    roles: ClassVar = {"GET": Role.OPERATOR}
+    roles = {"GET": Role.OPERATOR}
     queryset = RejectedReading.objects.none()
     serializer_class = RejectedOutput
     pagination_class = _NewestFirst
@@ -239,7 +239,7 @@ def _range(
     source_id = None
     if query.get("source"):
         name = query["source"].replace("\0", "")
-        found = Source.objects.filter(name=name, organization_id=None) | organization.sources.filter(name=name)
+        found = Source.objects.filter(name=name, organization=None) | organization.sources.filter(name=name)
         source_id = found.values_list("pk", flat=True).first()
         if source_id is None:
             raise ValidationError({"source": ["There is no such source."]})
@@ -284,7 +284,7 @@ def _history_body(
         series[name] = {"unit": conversion.unit}
         for column, values in columns.items():
             # msgspec writes NaN as null, which is what an empty bucket is.
-            series[name][column] = (values if conversion.factor == 1.0 else conversion.apply(values)).tolist()  # type: ignore[arg-type, attr-defined]
+            series[name][column] = (values * conversion.factor + conversion.offset).tolist()
     resolution = "raw" if history.width is None else f"{_short(history.width / 1e6)}s"
     return {"times": (history.times / 1e6).tolist(), "resolution": resolution, "series": series}
 

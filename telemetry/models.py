@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
@@ -24,10 +22,10 @@ class Signal(models.Model):
     obd_pid = models.CharField(max_length=4, blank=True)
 
     class Meta:
-        constraints: ClassVar = [
+        constraints = [
             models.UniqueConstraint(fields=["organization", "name"], name="signal_once", nulls_distinct=False)
         ]
-        ordering: ClassVar = ["name"]
+        ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
@@ -40,7 +38,7 @@ class Source(models.Model):
     name = models.CharField(max_length=64)
 
     class Meta:
-        constraints: ClassVar = [
+        constraints = [
             models.UniqueConstraint(fields=["organization", "name"], name="source_once", nulls_distinct=False)
         ]
 
@@ -83,6 +81,9 @@ class SinkProgress(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     error = models.CharField(max_length=300, blank=True, default="")
 
+    def __str__(self) -> str:
+        return f"{self.sink} of vehicle {self.vehicle_id}"
+
 
 class RejectedReading(models.Model):
     """A reading that was refused, kept so that somebody can mend its sender."""
@@ -100,8 +101,8 @@ class RejectedReading(models.Model):
     detail = models.CharField(max_length=300)
 
     class Meta:
-        ordering: ClassVar = ["-id"]
-        indexes: ClassVar = [models.Index(fields=["organization", "-id"], name="rejected_by_organization")]
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["organization", "-id"], name="rejected_by_organization")]
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"

@@ -20,6 +20,4 @@ def sync_catalog() -> None:
         unique_fields=["organization", "name"],
         update_fields=list(columns),
     )
-    Source.objects.bulk_create(
-        [Source(organization=None, name=name) for name in COMMON_SOURCES], ignore_conflicts=True
-    )
+    Source.objects.bulk_create([Source(organization=None, name=name) for name in COMMON_SOURCES], ignore_conflicts=True)

@@ -21,7 +21,9 @@ def latest_of(organization: Organization, vehicles: Iterable[Vehicle], system: s
     rows = store.read_latest(organization.pk, [vehicle.pk for vehicle in listed])
     derived = latest_states(organization.pk, rows)
     now = time.time()
-    return [_shape(vehicle, rows.get(vehicle.pk), derived.get(vehicle.pk, states.NEVER), now, system) for vehicle in listed]
+    return [
+        _shape(vehicle, rows.get(vehicle.pk), derived.get(vehicle.pk, states.NEVER), now, system) for vehicle in listed
+    ]
 
 
 def latest_states(organization_id: int, rows: Mapping[int, store.LatestRow]) -> dict[int, str]:
@@ -44,9 +46,7 @@ def judge(row: store.LatestRow, moved_at: datetime | None, now: float) -> states
         value = float(row.values[index]) if text is None else text
         readings[listed.signals[index].name] = (value, float(row.times[index]) / 1e6)
     last = float(row.times.max()) / 1e6 if len(row.times) else None
-    return states.judge(
-        readings, last, moved_at.timestamp() if moved_at else None, now, settings.OFFLINE_AFTER_SECONDS
-    )
+    return states.judge(readings, last, moved_at.timestamp() if moved_at else None, now, settings.OFFLINE_AFTER_SECONDS)
 
 
 def signal_ids(organization: Organization, names: Iterable[str]) -> dict[str, tuple[int, directory.SignalInfo]]:
@@ -84,12 +84,10 @@ def _shape(vehicle: Vehicle, row: store.LatestRow | None, state: str, now: float
     for info, source, moment, value, text in zip(
         infos, row.sources.tolist(), times, row.values.tolist(), row.texts, strict=True
     ):
-        unit, shown = info.unit, text
-        if text is None:
-            if system != "metric":
-                conversion = units.conversion(unit, system)
-                value, unit = conversion.apply(value), conversion.unit
-            shown = value
+        unit, shown = info.unit, value if text is None else text
+        if system != "metric" and text is None:
+            conversion = units.conversion(unit, system)
+            unit, shown = conversion.unit, conversion.apply(value)
         signals[info.name] = {"value": shown, "unit": unit, "time": written[moment], "source": sources[source]}
     return body
 

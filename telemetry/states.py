@@ -24,16 +24,18 @@ MOVING_KMH = 3.0
 MOVING_SECONDS = 60.0
 STOP_SECONDS = 120.0
 RECENT_SECONDS = 60.0
-NEEDED_SIGNALS = frozenset((
-    "vehicle.speed",
-    "location.speed",
-    "vehicle.ignition",
-    "engine.running",
-    "engine.rpm",
-    "charge.state",
-    "charge.plugged_in",
-    "charge.power",
-))
+NEEDED_SIGNALS = frozenset(
+    (
+        "vehicle.speed",
+        "location.speed",
+        "vehicle.ignition",
+        "engine.running",
+        "engine.rpm",
+        "charge.state",
+        "charge.plugged_in",
+        "charge.power",
+    )
+)
 
 Reading = tuple[float | str, float]
 """Value and epoch seconds."""

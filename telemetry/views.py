@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -49,7 +49,7 @@ class Overview(MemberRequired, View):
 class Vehicles(MemberRequired, View):
     """The list of vehicles, filtered by words and state."""
 
-    roles: ClassVar = {"POST": Role.OPERATOR}
+    roles = {"POST": Role.OPERATOR}
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return self._list(request, VehicleForm())
@@ -81,11 +81,12 @@ class Vehicles(MemberRequired, View):
         if state in STATE_WORDS:
             listed = list(vehicles[:MOST_ON_OVERVIEW])
             rows = [row for row in _rows(latest_of(organization, listed), listed) if row["state"] == state]
-            page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+            page: Page[Any] = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
             shown = list(page.object_list)
         else:
             page = Paginator(vehicles, PER_PAGE).get_page(request.GET.get("page"))
-            shown = _rows(latest_of(organization, page.object_list), page.object_list)
+            listed = list(page.object_list)
+            shown = _rows(latest_of(organization, listed), listed)
         context = {
             "rows": shown,
             "page": page,

@@ -64,7 +64,9 @@ def running_portal(folder: Path, **environment: str) -> Iterator[Portal]:
     log = folder / "web.log"
     variables = {**os.environ, "DATABASE_URL": database_url(), "PORT": str(port), "BASE_URL": url, **environment}
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "fleet.web"], cwd=ROOT, env=variables, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fleet.web"], cwd=ROOT, env=variables, stdout=output, stderr=output
+        )
     try:
         eventually(lambda: _answers(url, process), seconds=40)
         yield Portal(url, port, process.pid, log)

@@ -29,7 +29,9 @@ class Row(NamedTuple):
     body: Any = None
 
 
-def api(method: str, path: str, viewer: int, operator: int, admin: int, foreign: int | None = None, body: Any = None) -> Row:
+def api(
+    method: str, path: str, viewer: int, operator: int, admin: int, foreign: int | None = None, body: Any = None
+) -> Row:
     """An API address: strangers 401, a device key 403."""
     return Row(method, path, (401, viewer, operator, admin, 403), foreign, body)
 
@@ -71,7 +73,9 @@ API = [
 ]
 
 
-def page(path: str, viewer: int, operator: int, admin: int, foreign: int | None = None, method: str = "GET", body: Any = None) -> Row:
+def page(
+    path: str, viewer: int, operator: int, admin: int, foreign: int | None = None, method: str = "GET", body: Any = None
+) -> Row:
     """A page: strangers are sent to sign in; a device key is nobody there."""
     return Row(method, path, (302, viewer, operator, admin, 302), foreign, body)
 
@@ -108,17 +112,15 @@ def _patterns(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
 
 def _shape(path: str) -> str:
     """A path with its parameters blanked, however they are written."""
-    parts = path.split("?")[0].strip("/").split("/")
+    parts = path.split("?", maxsplit=1)[0].strip("/").split("/")
     return "/".join("*" if part[:1] in ("<", "{") else part for part in parts)
 
 
 def test_every_address_has_a_row() -> None:
     rows = {_shape(row.path) for row in (*API, *PAGES)}
-    known = {
-        _shape(path)
-        for path in _patterns(get_resolver())
-        if not path.startswith(PUBLIC_PREFIXES)
-    } | {_shape(asgi.INGEST_PATH)}
+    known = {_shape(path) for path in _patterns(get_resolver()) if not path.startswith(PUBLIC_PREFIXES)} | {
+        _shape(asgi.INGEST_PATH)
+    }
     assert known - rows == set()
     assert rows - known - {"admin"} == set()
 
@@ -151,7 +153,9 @@ def _fill(path: Any, own: Team, other: Team) -> Any:
 
 def _client(portal: Portal, team: Team, role: str, row: Row, sessions: dict[str, httpx.Client]) -> httpx.Client:
     if row in API:
-        secret = {"anonymous": "", "device": team.key}.get(role) if role in ("anonymous", "device") else team.tokens[role]
+        secret = (
+            {"anonymous": "", "device": team.key}.get(role) if role in ("anonymous", "device") else team.tokens[role]
+        )
         return portal.client(secret or "")
     if role in ("anonymous", "device"):
         client = portal.client(team.key if role == "device" else "")
@@ -175,9 +179,15 @@ def sign_in(portal: Portal, login: str, password: str) -> httpx.Client:
 
 def _call(client: httpx.Client, row: Row, path: str, body: Any) -> httpx.Response:
     if row in API:
-        return client.request(row.method, path, json=body) if body is not None or row.method == "POST" else client.request(row.method, path)
+        return (
+            client.request(row.method, path, json=body)
+            if body is not None or row.method == "POST"
+            else client.request(row.method, path)
+        )
     data = {**(body or {}), "csrfmiddlewaretoken": client.cookies.get("motorpool-csrf", "")}
-    return client.request(row.method, path, data=data if row.method == "POST" else None, headers={"Referer": str(client.base_url)})
+    return client.request(
+        row.method, path, data=data if row.method == "POST" else None, headers={"Referer": str(client.base_url)}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +210,9 @@ def test_each_role_gets_what_its_row_says(
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("row", [row for row in (*API, *PAGES) if row.foreign], ids=lambda row: f"{row.method} {row.path}")
+@pytest.mark.parametrize(
+    "row", [row for row in (*API, *PAGES) if row.foreign], ids=lambda row: f"{row.method} {row.path}"
+)
 def test_another_organizations_admin_finds_nothing(
     portal: Portal, teams: tuple[Team, Team], sessions: dict[str, httpx.Client], row: Row
 ) -> None:
@@ -215,7 +227,12 @@ def test_lists_and_searches_show_no_other_organization(portal: Portal, teams: tu
     own, other = teams
     with portal.client(own.tokens["admin"]) as client:
         for path in ("vehicles", "vehicles/latest", "devices", "tokens", "signals", "rejected", "audit"):
-            for query in ("", f"?search={CANARY}", "?ordering=-id&page_size=500", f"?organization={other.organization.pk}"):
+            for query in (
+                "",
+                f"?search={CANARY}",
+                "?ordering=-id&page_size=500",
+                f"?organization={other.organization.pk}",
+            ):
                 assert CANARY not in client.get(f"/api/v1/{path}{query}").text
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.contrib import admin
 
 from vehicles.models import Device, Vehicle
@@ -11,19 +9,19 @@ from vehicles.models import Device, Vehicle
 
 @admin.register(Vehicle)
 class VehicleAdmin(admin.ModelAdmin[Vehicle]):
-    list_display: ClassVar = ["name", "organization", "vin", "make", "model", "year", "archived_at"]
-    list_select_related: ClassVar = ["organization"]
-    search_fields: ClassVar = ["name", "vin"]
-    readonly_fields: ClassVar = ["organization"]
-    exclude: ClassVar = ["groups"]
+    list_display = ["name", "organization", "vin", "make", "model", "year", "archived_at"]
+    list_select_related = ["organization"]
+    search_fields = ["name", "vin"]
+    readonly_fields = ["organization"]
+    exclude = ["groups"]
 
 
 @admin.register(Device)
 class DeviceAdmin(admin.ModelAdmin[Device]):
-    list_display: ClassVar = ["name", "organization", "prefix", "last_seen", "revoked_at"]
-    list_select_related: ClassVar = ["organization"]
-    exclude: ClassVar = ["sha256", "vehicles"]
-    readonly_fields: ClassVar = ["organization", "prefix", "created_by", "last_seen"]
+    list_display = ["name", "organization", "prefix", "last_seen", "revoked_at"]
+    list_select_related = ["organization"]
+    exclude = ["sha256", "vehicles"]
+    readonly_fields = ["organization", "prefix", "created_by", "last_seen"]
 
     def has_add_permission(self, request: object) -> bool:
         """Keys are made in the portal, where they are shown once."""

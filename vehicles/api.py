@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db.models import Q
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -77,7 +77,7 @@ class VehicleOutput(serializers.ModelSerializer[Vehicle]):
 class Vehicles(generics.GenericAPIView[Vehicle]):
     """The organization's vehicles."""
 
-    roles: ClassVar = {"POST": Role.OPERATOR}
+    roles = {"POST": Role.OPERATOR}
     queryset = Vehicle.objects.none()
     serializer_class = VehicleOutput
 
@@ -122,7 +122,7 @@ class Vehicles(generics.GenericAPIView[Vehicle]):
 class VehicleDetail(APIView):
     """One vehicle."""
 
-    roles: ClassVar = {"PATCH": Role.OPERATOR, "DELETE": Role.ADMIN}
+    roles = {"PATCH": Role.OPERATOR, "DELETE": Role.ADMIN}
 
     @extend_schema(responses=VehicleOutput)
     def get(self, request: Request, vehicle: str) -> Response:
@@ -169,7 +169,7 @@ class DeviceWithKey(DeviceOutput):
 class Devices(generics.GenericAPIView[Device]):
     """The organization's ingest credentials."""
 
-    roles: ClassVar = {"GET": Role.OPERATOR, "POST": Role.ADMIN}
+    roles = {"GET": Role.OPERATOR, "POST": Role.ADMIN}
     queryset = Device.objects.none()
     serializer_class = DeviceOutput
 
@@ -217,7 +217,7 @@ class _OneDevice(APIView):
 class DeviceDetail(_OneDevice):
     """One device."""
 
-    roles: ClassVar = {"GET": Role.OPERATOR, "DELETE": Role.ADMIN}
+    roles = {"GET": Role.OPERATOR, "DELETE": Role.ADMIN}
 
     @extend_schema(responses=DeviceOutput)
     def get(self, request: Request, device_id: int) -> Response:
@@ -234,7 +234,7 @@ class DeviceDetail(_OneDevice):
 class DeviceRotate(_OneDevice):
     """A new key for a device."""
 
-    roles: ClassVar = {"POST": Role.ADMIN}
+    roles = {"POST": Role.ADMIN}
 
     @extend_schema(request=None, responses=DeviceWithKey)
     def post(self, request: Request, device_id: int) -> Response:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -29,8 +27,8 @@ class Group(models.Model):
     name = models.CharField(max_length=100)
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["organization", "name"], name="group_name_once")]
-        ordering: ClassVar = ["name"]
+        constraints = [models.UniqueConstraint(fields=["organization", "name"], name="group_name_once")]
+        ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
@@ -58,8 +56,8 @@ class Vehicle(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["organization", "vin"], name="vin_once")]
-        ordering: ClassVar = ["name", "id"]
+        constraints = [models.UniqueConstraint(fields=["organization", "vin"], name="vin_once")]
+        ordering = ["name", "id"]
 
     def __str__(self) -> str:
         return self.name
@@ -78,8 +76,8 @@ class VehicleAlias(models.Model):
     alias = models.CharField(max_length=100)
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["organization", "alias"], name="alias_once")]
-        ordering: ClassVar = ["alias"]
+        constraints = [models.UniqueConstraint(fields=["organization", "alias"], name="alias_once")]
+        ordering = ["alias"]
 
     def __str__(self) -> str:
         return self.alias
@@ -103,7 +101,7 @@ class Device(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        ordering: ClassVar = ["name", "id"]
+        ordering = ["name", "id"]
 
     def __str__(self) -> str:
         return self.name

@@ -79,7 +79,8 @@ def _set_aliases(vehicle: Vehicle, aliases: Iterable[str]) -> None:
     vehicle.aliases.exclude(alias__in=wanted).delete()
     known = set(vehicle.aliases.values_list("alias", flat=True))
     VehicleAlias.objects.bulk_create(
-        VehicleAlias(organization=vehicle.organization, vehicle=vehicle, alias=alias) for alias in sorted(wanted - known)
+        VehicleAlias(organization=vehicle.organization, vehicle=vehicle, alias=alias)
+        for alias in sorted(wanted - known)
     )
 
 
@@ -93,9 +94,7 @@ def device_create(
 ) -> tuple[Device, str]:
     """A device and its key, which is shown this once; without ``vehicles`` it may write all of them."""
     key, prefix, digest = new_secret(Device.PREFIX)
-    device = Device.objects.create(
-        organization=organization, name=name, prefix=prefix, sha256=digest, created_by=user
-    )
+    device = Device.objects.create(organization=organization, name=name, prefix=prefix, sha256=digest, created_by=user)
     device.vehicles.set(vehicles)
     audit("device.created", organization=organization, user=user, target=device, request=request)
     return device, key

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from typing import ClassVar
 
 from django.conf import settings
 from django.contrib import messages
@@ -22,7 +21,7 @@ from vehicles.services import device_create, device_revoke, device_rotate
 class DevicesPage(MemberRequired, View):
     """The organization's devices, and the form for a new one."""
 
-    roles: ClassVar = {"GET": Role.OPERATOR, "POST": Role.ADMIN}
+    roles = {"GET": Role.OPERATOR, "POST": Role.ADMIN}
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return _page(request, DeviceForm(organization=access(request).organization))
@@ -42,8 +41,8 @@ class DevicesPage(MemberRequired, View):
 class DeviceActions(MemberRequired, View):
     """Rotate or revoke a device's key."""
 
-    roles: ClassVar = {"POST": Role.ADMIN}
-    http_method_names: ClassVar = ["post"]
+    roles = {"POST": Role.ADMIN}
+    http_method_names = ["post"]
 
     def post(self, request: HttpRequest, device_id: int) -> HttpResponse:
         found = access(request)

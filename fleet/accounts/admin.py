@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -13,24 +13,24 @@ from fleet.accounts.models import ApiToken, AuditEvent, Membership, Organization
 class MembershipInline(admin.TabularInline[Membership, Any]):
     model = Membership
     extra = 0
-    autocomplete_fields: ClassVar = ["user", "organization"]
+    autocomplete_fields = ["user", "organization"]
 
 
 @admin.register(User)
 class UserAdmin(admin.ModelAdmin[User]):
-    list_display: ClassVar = ["__str__", "email", "username", "is_active", "is_staff", "last_login"]
-    list_filter: ClassVar = ["is_active", "is_staff"]
-    search_fields: ClassVar = ["email", "username", "name"]
-    exclude: ClassVar = ["password", "groups", "user_permissions"]
-    readonly_fields: ClassVar = ["last_login", "date_joined"]
-    inlines: ClassVar = [MembershipInline]
+    list_display = ["__str__", "email", "username", "is_active", "is_staff", "last_login"]
+    list_filter = ["is_active", "is_staff"]
+    search_fields = ["email", "username", "name"]
+    exclude = ["password", "groups", "user_permissions"]
+    readonly_fields = ["last_login", "date_joined"]
+    inlines = [MembershipInline]
 
 
 @admin.register(Organization)
 class OrganizationAdmin(admin.ModelAdmin[Organization]):
-    list_display: ClassVar = ["name", "time_zone", "created_at"]
-    search_fields: ClassVar = ["name"]
-    inlines: ClassVar = [MembershipInline]
+    list_display = ["name", "time_zone", "created_at"]
+    search_fields = ["name"]
+    inlines = [MembershipInline]
 
 
 class ReadOnly(admin.ModelAdmin[Any]):
@@ -48,12 +48,12 @@ class ReadOnly(admin.ModelAdmin[Any]):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnly):
-    list_display: ClassVar = ["name", "prefix", "user", "organization", "last_used", "revoked_at"]
-    exclude: ClassVar = ["sha256"]
+    list_display = ["name", "prefix", "user", "organization", "last_used", "revoked_at"]
+    exclude = ["sha256"]
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnly):
-    list_display: ClassVar = ["created_at", "organization", "user", "action", "target", "address"]
-    list_filter: ClassVar = ["action"]
-    list_select_related: ClassVar = ["organization", "user"]
+    list_display = ["created_at", "organization", "user", "action", "target", "address"]
+    list_filter = ["action"]
+    list_select_related = ["organization", "user"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import authenticate
@@ -26,8 +26,8 @@ from fleet.lib.api import NotFound, StrictJSONParser
 
 
 class _Public(APIView):
-    authentication_classes: ClassVar = []
-    permission_classes: ClassVar = [AllowAny]
+    authentication_classes = []
+    permission_classes = [AllowAny]
 
     def get_authenticate_header(self, request: Request) -> str:
         return REALM
@@ -36,7 +36,7 @@ class _Public(APIView):
 class TokenObtain(_Public):
     """Exchange a password for a JWT."""
 
-    parser_classes: ClassVar = [StrictJSONParser, FormParser]
+    parser_classes = [StrictJSONParser, FormParser]
 
     class Input(serializers.Serializer[Any]):
         email = serializers.CharField(required=False, max_length=254)
@@ -95,7 +95,8 @@ class TokenRefresh(_Public):
 
 
 def _pair(access_token: str, refresh_token: str) -> dict[str, Any]:
-    seconds = int(settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"].total_seconds())
+    lifetime: Any = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"]
+    seconds = int(lifetime.total_seconds())
     return {"access": access_token, "refresh": refresh_token, "expires_in": seconds}
 
 
@@ -206,7 +207,7 @@ class AuditOutput(serializers.ModelSerializer[AuditEvent]):
 class Audit(generics.ListAPIView[AuditEvent]):
     """What happened in the organization, the newest first."""
 
-    roles: ClassVar = {"GET": Role.ADMIN}
+    roles = {"GET": Role.ADMIN}
     queryset = AuditEvent.objects.none()
     serializer_class = AuditOutput
     pagination_class = _NewestFirst

@@ -44,7 +44,9 @@ def bearer_access(secret: str) -> Access:
 def _token_access(secret: str) -> Access | None:
     token = (
         ApiToken.objects.usable()
-        .filter(sha256=secret_hash(secret), user__is_active=True, user__memberships__organization_id=F("organization_id"))
+        .filter(
+            sha256=secret_hash(secret), user__is_active=True, user__memberships__organization_id=F("organization_id")
+        )
         .select_related("user", "organization")
         .annotate(role=F("user__memberships__role"))
         .first()

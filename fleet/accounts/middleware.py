@@ -19,5 +19,3 @@ class OrganizationMiddleware:
         api = request.path.startswith("/api/")
         request.access = None if api else session_access(request)  # type: ignore[attr-defined]
         return self.get_response(request)
-
-

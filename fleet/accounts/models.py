@@ -64,7 +64,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     class Meta:
-        constraints: ClassVar = [
+        constraints = [
             models.UniqueConstraint(Lower("email"), name="user_email_once"),
             models.UniqueConstraint(Lower("username"), name="user_username_once"),
             models.CheckConstraint(
@@ -105,7 +105,7 @@ class Membership(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["organization", "user"], name="member_once")]
+        constraints = [models.UniqueConstraint(fields=["organization", "user"], name="member_once")]
 
     def __str__(self) -> str:
         return f"{self.user}: {self.get_role_display()} of {self.organization}"
@@ -135,10 +135,10 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
 
-    objects: ClassVar = ApiTokenQuerySet.as_manager()
+    objects = ApiTokenQuerySet.as_manager()
 
     class Meta:
-        ordering: ClassVar = ["-created_at", "-id"]
+        ordering = ["-created_at", "-id"]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
@@ -156,8 +156,8 @@ class AuditEvent(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        ordering: ClassVar = ["-id"]
-        indexes: ClassVar = [models.Index(fields=["organization", "-id"], name="audit_by_organization")]
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["organization", "-id"], name="audit_by_organization")]
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}"

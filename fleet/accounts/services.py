@@ -42,8 +42,9 @@ def client_address(request: HttpRequest) -> str | None:
     if count:
         hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
         if len(hops) >= count:
-            return hops[-count]
-    return request.META.get("REMOTE_ADDR") or None
+            return str(hops[-count])
+    address: str | None = request.META.get("REMOTE_ADDR")
+    return address or None
 
 
 @transaction.atomic
@@ -59,7 +60,7 @@ def setup_token() -> str | None:
     """The one-time token of the first visitor's link; None once an organization exists."""
     if Organization.objects.exists():
         return None
-    return signing.dumps("first organization", salt=SETUP_SALT)
+    return str(signing.dumps("first organization", salt=SETUP_SALT))
 
 
 def setup_token_valid(token: str) -> bool:

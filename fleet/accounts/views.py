@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -40,7 +38,7 @@ class OrganizationNew(LoginRequiredMixin, View):
 class OrganizationSwitch(LoginRequiredMixin, View):
     """Choose the organization that the session speaks for."""
 
-    http_method_names: ClassVar = ["post"]
+    http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
         assert isinstance(request.user, User)
@@ -85,7 +83,9 @@ class TokensPage(MemberRequired, View):
         found = access(request)
         revoke = request.POST.get("revoke", "")
         if revoke:
-            token = get_object_or_404(found.organization.api_tokens, pk=revoke if revoke.isdecimal() else 0, user=found.user)
+            token = get_object_or_404(
+                found.organization.api_tokens, pk=revoke if revoke.isdecimal() else 0, user=found.user
+            )
             token_revoke(token=token, user=found.user, request=request)
             messages.success(request, f"{token.name} is revoked.")
             return redirect("tokens")
@@ -98,7 +98,7 @@ class TokensPage(MemberRequired, View):
 class Theme(View):
     """Remember light, dark or automatic in a cookie that the server reads, so that no page flashes."""
 
-    http_method_names: ClassVar = ["post"]
+    http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
         target = request.POST.get("next", "/")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -91,7 +92,7 @@ def start(
         try:
             _await_ready(process, host, port, secrets["superuser"], deadline, cancelled, log)
             break
-        except _Died:
+        except _DiedError:
             # After a kill -9 the old backends may hold the shared memory for a moment: try again.
             if time.monotonic() > deadline or cancelled():
                 raise EmbeddedError(f"PostgreSQL does not start: {_last_line(log)} (see {log})") from None
@@ -114,7 +115,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class _Died(Exception):
+class _DiedError(Exception):
     pass
 
 
@@ -133,7 +134,7 @@ def _spawn(command: list[str], account: Account, cwd: Path, log: Path) -> subpro
         )
 
 
-def _as_account(account: Account) -> dict[str, object]:
+def _as_account(account: Account) -> dict[str, Any]:
     if account.is_current:
         return {}
     return {"user": account.uid, "group": account.gid, "extra_groups": []}
@@ -157,7 +158,7 @@ def _initdb(program: Program, cluster: Path, account: Account, password: str) ->
             check=False,
             cwd=cluster,
             env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "TZ": "UTC"},
-            **_as_account(account),  # type: ignore[call-overload]
+            **_as_account(account),
         )
     finally:
         password_file.unlink(missing_ok=True)
@@ -179,7 +180,7 @@ def _await_ready(
 ) -> None:
     while True:
         if process.poll() is not None:
-            raise _Died
+            raise _DiedError
         try:
             _connect(host, port, password).close()
             return

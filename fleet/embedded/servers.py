@@ -107,7 +107,7 @@ def _postgres_program(wanted: str, record: dict[str, str], data: Path) -> binari
     program = binaries.find_postgres(made_by if wanted == "auto" else wanted)
     if str(program.major) != record["major"]:
         raise EmbeddedError(
-            f"{data} was made by PostgreSQL {record['major']} ({made_by}) and this is {program.major} ({program.kind}): "
+            f"{data} was made by PostgreSQL {record['major']} ({made_by}), this is {program.major} ({program.kind}): "
             f"set MOTORPOOL_SERVERS={made_by}, install that version, or set MOTORPOOL_DATA to a new folder."
         )
     return program

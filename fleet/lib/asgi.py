@@ -146,9 +146,7 @@ def _bounded(parts: Iterable[bytes], limit: int) -> bytes:
     return b"".join(kept)
 
 
-async def respond(
-    send: Send, status: int, body: Any = None, headers: Iterable[tuple[bytes, bytes]] = ()
-) -> None:
+async def respond(send: Send, status: int, body: Any = None, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
     """A JSON answer."""
     data = msgspec.json.encode(body)
     basic = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
@@ -190,9 +188,9 @@ def bounded(app: App, limit: int) -> App:
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await app(scope, receive, send)
-        if scope["method"] in ("GET", "HEAD") and not header(scope, b"content-length"):
-            if not header(scope, b"transfer-encoding"):
-                return await app(scope, receive, send)
+        sends_body = header(scope, b"content-length") or header(scope, b"transfer-encoding")
+        if scope["method"] in ("GET", "HEAD") and not sends_body:
+            return await app(scope, receive, send)
         try:
             body = await read_body(scope, receive, limit)
         except ClientGone:

@@ -60,7 +60,11 @@ class Refused:
     kept: list[Rejection] = field(default_factory=list)
     count: int = 0
 
-    def add(self, count: int = 1, *, first: Callable[[int], Rejection]) -> None:
+    def note(self, entry: Rejection) -> None:
+        """Count one refusal."""
+        self.add(1, first=lambda _: entry)
+
+    def add(self, count: int, *, first: Callable[[int], Rejection]) -> None:
         """Count ``count`` refusals; ``first(i)`` makes the entry of the i-th while there is room."""
         self.count += count
         for index in range(min(count, MOST_KEPT - len(self.kept))):
@@ -144,18 +148,16 @@ def decode(body: Body, parts: Sequence[Part], names: OrganizationNames, sender: 
         source_id = names.sources.get(part.source)
         columns = names.columns_of(part.signals)
         if vehicle_id is None:
-            refused.add(first=lambda _, part=part: _whole(part, "unknown_vehicle", _no_vehicle(part)))
+            refused.note(_whole(part, "unknown_vehicle", _no_vehicle(part)))
         elif source_id is None:
-            refused.add(first=lambda _, part=part: _whole(part, "source_quota", "The organization has too many sources."))
+            refused.note(_whole(part, "source_quota", "The organization has too many sources."))
         elif part.frames:
             if columns is None:
                 raise Forgotten
             block = _block(body, part, columns, refused, now, (names.organization_id, vehicle_id, source_id))
             if block is not None:
                 blocks.append(block)
-    return Decoded(
-        blocks, refused, sum(len(block.times) for block in blocks), sum(block.readings for block in blocks)
-    )
+    return Decoded(blocks, refused, sum(len(block.times) for block in blocks), sum(block.readings for block in blocks))
 
 
 def _vehicle_of(part: Part, names: OrganizationNames, sender: Sender) -> int | None:
@@ -355,7 +357,9 @@ def _refuse_times(
     def entry(i: int) -> Rejection:
         row = int(rows[i])
         if np.isnan(clock[row]):
-            return _frame(part, _at(kept, row), "invalid_time", "A time is a number or an RFC 3339 text.", frames[row][0])
+            return _frame(
+                part, _at(kept, row), "invalid_time", "A time is a number or an RFC 3339 text.", frames[row][0]
+            )
         words = "The time is before 2000 or more than 24 h ahead: check the clock and time_unit."
         return _frame(part, _at(kept, row), "time_out_of_range", words, frames[row][0])
 

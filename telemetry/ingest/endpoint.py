@@ -32,6 +32,10 @@ class _Refusal(MotorpoolError):
     pass
 
 
+_NO_DATABASE = _Refusal("The database does not answer; send it again shortly.", code="unavailable", status=503)
+_FAILED = _Refusal("Something failed here; the request was not stored.", code="error", status=500)
+
+
 class IngestEndpoint:
     """The ASGI application of the route.
 
@@ -66,12 +70,10 @@ class IngestEndpoint:
         except MotorpoolError as error:
             return await refuse(receive, send, error, _CHALLENGE if error.status == 401 else ())
         except (OperationalError, InterfaceError):
-            error = _Refusal("The database does not answer; send it again shortly.", code="unavailable", status=503)
-            return await refuse(receive, send, error)
+            return await refuse(receive, send, _NO_DATABASE)
         except Exception:
             log.exception("ingest.failed")
-            error = _Refusal("Something failed here; the request was not stored.", code="error", status=500)
-            return await refuse(receive, send, error)
+            return await refuse(receive, send, _FAILED)
         answer: dict[str, Any] = {
             "batch": batch,
             "boot": parsed.boot,

@@ -17,9 +17,9 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
+from numpy.typing import NDArray
 
 from fleet.accounts.models import Organization, secret_hash
-from numpy.typing import NDArray
 from telemetry import catalog
 from telemetry.models import Signal, Source
 from telemetry.readings import Ids
@@ -143,9 +143,7 @@ def find_sender(key: str) -> Sender | None:
     return sender
 
 
-def load(
-    names: OrganizationNames, vehicles: set[str], sources: set[str], signals: dict[str, str]
-) -> None:
+def load(names: OrganizationNames, vehicles: set[str], sources: set[str], signals: dict[str, str]) -> None:
     """Look names up in the database and remember them; new sources and signals are added.
 
     Args:
@@ -261,5 +259,3 @@ def _columns(names: OrganizationNames, wanted: Iterable[str]) -> Columns:
         unknown=unknown,
         in_order=not texts and not unknown and [index for _, index, _ in numbers] == list(range(len(numbers))),
     )
-
-

@@ -45,7 +45,8 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         try:
             found = await database_sync_to_async(credentials.of_scope)(self.scope)
         except AuthenticationFailed:
-            return await self.close()
+            await self.close()
+            return
         offered = self.scope.get("subprotocols", ())
         await self.accept(credentials.PROTOCOL if credentials.PROTOCOL in offered else None)
         if found is None:
@@ -78,7 +79,8 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 raise MotorpoolError("Sign in first.")
             found = await database_sync_to_async(credentials.of_bearer)(message["token"])
         except (MotorpoolError, AuthenticationFailed):
-            return await self.close(4401)
+            await self.close(4401)
+            return
         if self._deadline:
             self._deadline.cancel()
         await self._start(found)
@@ -92,7 +94,8 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _start(self, found: credentials.Credential) -> None:
         if self.hub.count(found.user_id) >= MOST_SOCKETS:
-            return await self.close(4429)
+            await self.close(4429)
+            return
         self.credential = found
         await self.hub.join(self)
         self._sender = asyncio.create_task(self._send_all())

@@ -88,7 +88,9 @@ def still_valid(credentials: Iterable[Credential]) -> set[Credential]:
     sessions = _session_store().get_model_class().objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
     live_sessions = set(sessions.values_list("session_key", flat=True)) if keys else set()
     token_ids = {c.token_id for c in asked if c.token_id}
-    live_tokens = set(ApiToken.objects.usable().filter(pk__in=token_ids).values_list("pk", flat=True)) if token_ids else set()
+    live_tokens = (
+        set(ApiToken.objects.usable().filter(pk__in=token_ids).values_list("pk", flat=True)) if token_ids else set()
+    )
     return {
         c
         for c in asked

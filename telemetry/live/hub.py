@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -58,15 +57,17 @@ class Hub:
     def count(self, user_id: int | None = None) -> int:
         """How many sockets are open, of one user or of all."""
         return sum(
-            1 for group in self._sockets.values() for socket in group if user_id is None or socket.credential.user_id == user_id
+            1
+            for group in self._sockets.values()
+            for socket in group
+            if user_id is None or socket.credential.user_id == user_id
         )
 
     async def join(self, socket: Socket) -> None:
         """Feed a socket from now on; returns once the organization's messages flow."""
         if not self._tasks:
             self._tasks = [
-                asyncio.create_task(job())
-                for job in (self._listen, self._flush, self._heartbeat, self._revalidate)
+                asyncio.create_task(job()) for job in (self._listen, self._flush, self._heartbeat, self._revalidate)
             ]
         self._sockets.setdefault(socket.credential.organization_id, set()).add(socket)
         flowing = self.ready.setdefault(socket.credential.organization_id, asyncio.Event())
@@ -311,5 +312,3 @@ def _text_of(
             "frames": frames,
         }
     ).decode()
-
-

@@ -1,4 +1,4 @@
-"""What travels between processes: committed blocks, their arrays as raw bytes, so that nobody who does not look pays."""
+"""What travels between processes: committed blocks, their arrays as raw bytes, which cost nobody who does not look."""
 
 from __future__ import annotations
 

@@ -6,7 +6,16 @@ Every reading verb takes the organization. The verbs: append, latest, range and 
 from telemetry.store.append import append, write_rejections
 from telemetry.store.batches import BatchRow, read_batches
 from telemetry.store.connections import cursor, open_connection
-from telemetry.store.history import History, Range, Series, Summary, read_bounds, read_frames, read_history, read_summary
+from telemetry.store.history import (
+    History,
+    Range,
+    Series,
+    Summary,
+    read_bounds,
+    read_frames,
+    read_history,
+    read_summary,
+)
 from telemetry.store.latest import LatestRow, read_latest
 from telemetry.store.partitions import Partitions, make_ahead
 from telemetry.store.purge import orphans, purge_vehicle, trim_rejected

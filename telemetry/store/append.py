@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -58,9 +60,10 @@ def append(connection: Connection[Any], dictionary: Connection[Any], blocks: lis
     rows = [_rows_of(dictionary, block) for block in fresh]
     rows += _merge_all(connection, dictionary, suspect, outcomes)
     if rows:
-        with connection.cursor() as cursor, cursor.copy(
-            f"COPY telemetry_frame ({wire.FRAME_COLUMNS}) FROM STDIN (FORMAT BINARY)"
-        ) as copy:
+        with (
+            connection.cursor() as cursor,
+            cursor.copy(f"COPY telemetry_frame ({wire.FRAME_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy,
+        ):
             copy.write(b"".join([wire.COPY_HEADER, *rows, wire.COPY_TRAILER]))
     ordered = [outcomes[id(block)] for block in blocks]
     _write_batches(connection, [(b, o) for b, o in zip(blocks, ordered, strict=True) if o.changed])
@@ -71,10 +74,13 @@ def write_rejections(
     connection: Connection[Any], organization_id: int, device_id: int | None, batch: str, rejections: list[Rejection]
 ) -> None:
     """Keep refused readings in the inbox, inside the caller's transaction."""
-    with connection.cursor() as cursor, cursor.copy(
-        "COPY telemetry_rejectedreading (organization_id, device_id, batch, received_at, vehicle, source, signal,"
-        ' "time", value, code, detail) FROM STDIN'
-    ) as copy:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(
+            "COPY telemetry_rejectedreading (organization_id, device_id, batch, received_at, vehicle, source, signal,"
+            ' "time", value, code, detail) FROM STDIN'
+        ) as copy,
+    ):
         now = np.datetime64("now", "us").astype(str) + "Z"
         for entry in rejections:
             time = None
@@ -129,7 +135,10 @@ def _encode_texts(signals: Ids, texts: Texts) -> list[bytes | None]:
 
 
 def _merge_all(
-    connection: Connection[Any], dictionary: Connection[Any], suspect: dict[Key, list[Block]], outcomes: dict[int, Outcome]
+    connection: Connection[Any],
+    dictionary: Connection[Any],
+    suspect: dict[Key, list[Block]],
+    outcomes: dict[int, Outcome],
 ) -> list[bytes]:
     if not suspect:
         return []
@@ -169,8 +178,13 @@ def _delete(connection: Connection[Any], replaced: list[tuple[int, int, Times]])
 def _write_batches(connection: Connection[Any], stored: list[tuple[Block, Outcome]]) -> None:
     if not stored:
         return
-    numbers = lambda of: wire.int8_array([of(b, o) for b, o in stored])  # noqa: E731
-    times = lambda of: wire.timestamp_array(np.array([of(b) for b, _ in stored]))  # noqa: E731
+
+    def numbers(of: Callable[[Block, Outcome], int]) -> wire.Int8Array:
+        return wire.int8_array([of(block, outcome) for block, outcome in stored])
+
+    def times(of: Callable[[Block], Any]) -> wire.TimestampArray:
+        return wire.timestamp_array(np.array([of(block) for block, _ in stored]))
+
     connection.execute(
         "INSERT INTO telemetry_batch (vehicle_id, version, organization_id, source_id, batch, boot, seq,"
         " first_time, last_time, frames, readings, ahead, created_at)"

@@ -9,7 +9,6 @@ import numpy as np
 from psycopg import Cursor, sql
 
 from telemetry.readings import Ids, Times, Values
-from telemetry.store import wire
 from telemetry.store.connections import cursor
 
 
@@ -210,12 +209,11 @@ def _buckets(opened: Cursor[Any], wanted: Range, numbers: list[int], texts: list
         history.numbers[signal] = Series(*columns)
     for signal in texts:
         inner = sql.SQL(
-            "SELECT DISTINCT ON (bucket) {bucket}, {t} AS value{source} AND f.texts ? {key} ORDER BY bucket, f.time DESC"
+            "SELECT DISTINCT ON (bucket) {bucket}, {t} AS value{source} AND f.texts ? {key}"
+            " ORDER BY bucket, f.time DESC"
         ).format(bucket=bucket, t=_text(signal), key=sql.Literal(str(signal)), source=_source(wanted, None))
         column_of_texts: list[str | None] = [None] * count
         for time, value in opened.execute(inner):
             column_of_texts[(time - wanted.start) // width] = value
         history.texts[signal] = column_of_texts
     return history
-
-

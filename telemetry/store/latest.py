@@ -24,8 +24,7 @@ _UPSERT_HEAD = """
 INSERT INTO telemetry_latest AS l (vehicle_id, organization_id, version, first_time, frame_time, received_at,
     signals, sources, times, "values", texts) VALUES """
 _UPSERT_ROW = (
-    "(%s::int4, %s::int4, %s::int8, %s, %s, now(),"
-    " %s::int4[], %s::int4[], %s::timestamptz[], %s::float8[], %s::text[])"
+    "(%s::int4, %s::int4, %s::int8, %s, %s, now(), %s::int4[], %s::int4[], %s::timestamptz[], %s::float8[], %s::text[])"
 )
 _UPSERT_TAIL = """
 ON CONFLICT (vehicle_id) DO UPDATE SET

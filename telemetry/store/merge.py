@@ -53,8 +53,13 @@ def fetch_stored(connection: Connection[Any], keys: list[tuple[int, int, Times]]
         " JOIN telemetry_frame f ON f.vehicle_id = k.vehicle_id AND f.time = k.time AND f.source_id = k.source_id"
         " WHERE f.time BETWEEN %s AND %s"
         " ORDER BY f.vehicle_id, f.source_id, f.time",
-        [wire.int4_array(vehicles), wire.int4_array(sources), wire.timestamp_array(times),
-         wire.timestamp(int(times.min())), wire.timestamp(int(times.max()))],
+        [
+            wire.int4_array(vehicles),
+            wire.int4_array(sources),
+            wire.timestamp_array(times),
+            wire.timestamp(int(times.min())),
+            wire.timestamp(int(times.max())),
+        ],
         binary=True,
     ).fetchall()
     sets = SIGNAL_SETS.signals_of(connection, sorted({row[3] for row in rows}))
@@ -120,9 +125,7 @@ def _text_ids(stored: Stored) -> Ids:
     return np.array(sorted({int(key) for texts in stored.texts if texts for key in texts}), np.int32)
 
 
-def _lay_stored(
-    stored: Stored, times: Times, signals: Ids, values: Values, text_ids: Ids, texts: Texts
-) -> None:
+def _lay_stored(stored: Stored, times: Times, signals: Ids, values: Values, text_ids: Ids, texts: Texts) -> None:
     rows = np.searchsorted(times, stored.times)
     groups: dict[bytes, list[int]] = {}
     for index, ids in enumerate(stored.signals):

@@ -14,7 +14,8 @@ def purge_vehicle(organization_id: int, vehicle_id: int) -> int:
     """Delete all telemetry of a vehicle; returns how many frames there were."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT first_time, frame_time FROM telemetry_latest WHERE vehicle_id = %s AND organization_id = %s FOR UPDATE",
+            "SELECT first_time, frame_time FROM telemetry_latest"
+            " WHERE vehicle_id = %s AND organization_id = %s FOR UPDATE",
             [vehicle_id, organization_id],
         )
         row = cursor.fetchone()

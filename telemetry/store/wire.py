@@ -59,7 +59,7 @@ class Timestamp(bytes):
 
 
 def timestamp(time: int) -> Timestamp:
-    """timestamptz from microseconds since 1970, exactly."""
+    """Timestamptz from microseconds since 1970, exactly."""
     return Timestamp(struct.pack(">q", time - EPOCH_2000))
 
 
@@ -84,8 +84,8 @@ def float8_array(values: Values) -> Float8Array:
     if not missing.any():
         return Float8Array(_fixed(values, FLOAT8, ">f8"))
     parts = [_HEADER.pack(1, 1, FLOAT8, len(values), 1)]
-    for value in values.tolist():
-        parts.append(struct.pack(">i", -1) if value != value else struct.pack(">id", 8, value))
+    null = _LENGTH.pack(-1)
+    parts += [null if value != value else struct.pack(">id", 8, value) for value in values.tolist()]
     return Float8Array(b"".join(parts))
 
 

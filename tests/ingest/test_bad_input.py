@@ -200,7 +200,8 @@ def _flood(portal: Portal, key: str, chunked: bool, path: str = "/api/v1/telemet
 @pytest.mark.long
 def test_a_slow_drip_ends(portal: Portal, team: Team) -> None:
     with socket.create_connection(("127.0.0.1", portal.port), 60) as connection:
-        head = f"POST /api/v1/telemetry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {team.key}\r\nContent-Length: 99\r\n\r\n"
+        head = f"POST /api/v1/telemetry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {team.key}\r\n"
+        head += "Content-Length: 99\r\n\r\n"
         connection.sendall(head.encode())
         begun = time.monotonic()
         connection.settimeout(1)
@@ -215,9 +216,8 @@ def test_a_slow_drip_ends(portal: Portal, team: Team) -> None:
 
 
 def test_keys_unknown_revoked_and_rotated(portal: Portal, team: Team) -> None:
-    from vehicles.services import device_revoke, device_rotate
-
     from tests.portal import eventually
+    from vehicles.services import device_revoke, device_rotate
 
     with portal.client() as client:
         for header in ({}, {"Authorization": "Bearer mpd_nobody"}, {"Authorization": "Basic eDp5"}):

@@ -54,7 +54,9 @@ class Ingest(RuleBasedStateMachine):
         from vehicles.services import vehicle_create
 
         self.team = make_team("Model")
-        self.cars = [vehicle_create(organization=self.team.organization, user=None, name=f"car {i}").pk for i in range(3)]
+        self.cars = [
+            vehicle_create(organization=self.team.organization, user=None, name=f"car {i}").pk for i in range(3)
+        ]
         self.client = portal_of_run[0].client(self.team.key)
         self.model: dict[Key, Any] = {}
         self.sent: list[list[dict[str, Any]]] = []
@@ -167,7 +169,9 @@ class Ingest(RuleBasedStateMachine):
             span = store.Range(self.team.organization.pk, car, (START - 1) * 1_000_000, (START + 999_999) * 1_000_000)
             for time, source, ids, numbers, texts in store.read_frames(span, 10_000):
                 infos = directory.signals([*ids.tolist(), *map(int, texts or {})])
-                row = dict(zip(ids.tolist(), numbers.tolist(), strict=True)) | {int(k): v for k, v in (texts or {}).items()}
+                row = dict(zip(ids.tolist(), numbers.tolist(), strict=True)) | {
+                    int(k): v for k, v in (texts or {}).items()
+                }
                 for signal, value in row.items():
                     if value == value:
                         stored[index, directory.source(source), time / 1e6, infos[signal].name] = value

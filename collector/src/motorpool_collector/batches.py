@@ -42,5 +42,3 @@ def request_body(boot: str, seq: int, blocks: bytes) -> bytes:
     """A whole request body, gzipped, from a spooled batch."""
     head = json.dumps({"boot": boot, "seq": seq})[:-1].encode()
     return gzip.compress(head + b', "blocks": ' + blocks + b"}", compresslevel=5)
-
-

@@ -170,8 +170,10 @@ def parse_time(text: str, zone: tzinfo) -> Optional[float]:
         return number / 1000 if number > 1e11 else number
     match = _TORQUE_GPS.match(text)
     if match:
-        moment = datetime.strptime(f"{match.group(1)} {match.group(3)}", "%b %d %H:%M:%S %Y")
-        return moment.replace(tzinfo=_named_zone(match.group(2)) or zone).timestamp()
+        moment = datetime.strptime(f"{match.group(1)} {match.group(3)}", "%b %d %H:%M:%S %Y").replace(
+            tzinfo=_named_zone(match.group(2)) or zone
+        )
+        return moment.timestamp()
     for form in ("%d-%b-%Y %H:%M:%S.%f", "%d-%b-%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S"):
         try:
             return datetime.strptime(text, form).replace(tzinfo=zone).timestamp()
@@ -232,7 +234,9 @@ def _time_index(path: str, header: List[str], wanted: str) -> int:
     for name in [wanted.lower()] if wanted else TIME_COLUMNS:
         if name in names:
             return names.index(name)
-    raise CollectorError(f"{path} has no column {wanted or 'for the time'}: name it with --time-column.", permanent=True)
+    raise CollectorError(
+        f"{path} has no column {wanted or 'for the time'}: name it with --time-column.", permanent=True
+    )
 
 
 def _zone(name: str) -> tzinfo:

@@ -28,7 +28,7 @@ class SimulatorDriver:
         self.finished = False
         try:
             self.period: Optional[float] = 1 / float(hz)
-            self.car: Union[FocusST, ElectricCar] = MODELS[model](scenario, int(seed))
+            self.car: Union[FocusST, ElectricCar] = MODELS[model](scenario, int(seed))  # type: ignore[assignment]
         except (ValueError, ZeroDivisionError) as error:
             raise CollectorError(f"Simulator: {error}", permanent=True) from None
         self._last: Optional[float] = None
