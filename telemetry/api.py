@@ -223,7 +223,7 @@ def _points(words: str) -> int:
 
 
 def _signals(organization: Organization, names: Iterable[str]) -> dict[str, tuple[int, directory.SignalInfo]]:
-    wanted = list(dict.fromkeys(name.replace("\0", "") for name in names))
+    wanted = list(dict.fromkeys(name for name in names))
     infos = signal_ids(organization, wanted)
     unknown = [name for name in wanted if name not in infos]
     if unknown:
@@ -238,7 +238,7 @@ def _range(
     query = request.query_params
     source_id = None
     if query.get("source"):
-        name = query["source"].replace("\0", "")
+        name = query["source"]
         found = Source.objects.filter(name=name, organization=None) | organization.sources.filter(name=name)
         source_id = found.values_list("pk", flat=True).first()
         if source_id is None:

@@ -70,7 +70,7 @@ class Vehicles(MemberRequired, View):
 
     def _list(self, request: HttpRequest, form: VehicleForm, status: int = 200) -> HttpResponse:
         organization = access(request).organization
-        words = request.GET.get("search", "").replace("\0", "").strip()[:100]
+        words = request.GET.get("search", "").strip()[:100]
         state = request.GET.get("state", "")
         vehicles = organization.vehicles.filter(archived_at=None)
         if words:

@@ -85,16 +85,16 @@ class Vehicles(generics.GenericAPIView[Vehicle]):
         query = self.request.query_params
         vehicles = access(self.request).organization.vehicles.prefetch_related("aliases", "groups")
         vehicles = vehicles.filter(archived_at__isnull=query.get("archived") != "true")
-        words = query.get("search", "").replace("\0", "")[:100]
+        words = query.get("search", "")[:100]
         if words:
             vehicles = vehicles.filter(
                 Q(name__icontains=words) | Q(vin__icontains=words) | Q(make__icontains=words)
                 | Q(model__icontains=words) | Q(aliases__alias__icontains=words)
             ).distinct()  # fmt: skip
         if query.get("group"):
-            vehicles = vehicles.filter(groups__name=query["group"].replace("\0", ""))
+            vehicles = vehicles.filter(groups__name=query["group"])
         if query.get("tag"):
-            vehicles = vehicles.filter(tags__contains=[query["tag"].replace("\0", "")])
+            vehicles = vehicles.filter(tags__contains=[query["tag"]])
         order = query.get("ordering", "name")
         return vehicles.order_by(order if order in ORDERS else "name", "id")
 

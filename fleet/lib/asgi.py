@@ -182,12 +182,17 @@ async def refuse(
     await send({"type": "http.response.body", "body": b""})
 
 
+_NUL_IN_ADDRESS = MotorpoolError("The address holds a NUL character.", code="invalid")
+
+
 def bounded(app: App, limit: int) -> App:
-    """``app`` behind a limit on its bodies, which holds before anything is read, authenticated or stored."""
+    """``app`` behind what holds before anything is authenticated: a limit on bodies, and no NUL in addresses."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await app(scope, receive, send)
+        if b"%00" in scope.get("query_string", b"") or "\0" in scope["path"]:
+            return await refuse(receive, send, _NUL_IN_ADDRESS)
         sends_body = header(scope, b"content-length") or header(scope, b"transfer-encoding")
         if scope["method"] in ("GET", "HEAD") and not sends_body:
             return await app(scope, receive, send)

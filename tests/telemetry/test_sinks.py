@@ -1,0 +1,91 @@
+"""Sinks: the vehicle's state follows its batches; silence makes it offline; a failing sink hurts nobody."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from telemetry import sinks, tasks
+from telemetry.models import SinkProgress, VehicleState
+from tests.conftest import Team
+from tests.portal import Portal
+
+calls: list[list[int]] = []
+
+
+def send(portal: Portal, team: Team, **values: Any) -> None:
+    row = {"vehicle": team.vehicle.pk, "time": time.time(), "values": values}
+    with portal.client(team.key) as client:
+        assert client.post("/api/v1/telemetry", json={"rows": [row]}).status_code == 200
+
+
+def state(team: Team) -> VehicleState:
+    return VehicleState.objects.get(vehicle=team.vehicle)
+
+
+def test_the_state_follows_the_readings(portal: Portal, team: Team) -> None:
+    send(portal, team, **{"vehicle.speed": 50.0})
+    tasks.run_sinks()
+    assert state(team).state == "moving"
+    send(portal, team, **{"charge.state": "charging", "vehicle.speed": 0.0})
+    tasks.run_sinks()
+    assert state(team).state == "charging"
+
+
+def test_silence_makes_a_vehicle_offline(portal: Portal, team: Team) -> None:
+    send(portal, team, **{"vehicle.ignition": True})
+    tasks.run_sinks()
+    found = state(team)
+    assert found.look_again is not None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE telemetry_latest SET times = array(SELECT t - interval '2 h' FROM unnest(times) t)"
+            " WHERE vehicle_id = %s",
+            [team.vehicle.pk],
+        )
+    VehicleState.objects.filter(vehicle=team.vehicle).update(look_again=timezone.now())
+    tasks.detect_offline()
+    assert state(team).state == "offline"
+
+
+def record(claims: list[sinks.Claim]) -> None:
+    calls.append([claim.vehicle_id for claim in claims])
+    time.sleep(0.05)
+
+
+def fail(claims: list[sinks.Claim]) -> None:
+    raise RuntimeError("broken on purpose")
+
+
+def test_many_workers_do_the_work_once(portal: Portal, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "SINKS", {"counted": f"{__name__}.record"})
+    sinks.run_all()
+    calls.clear()
+    send(portal, team, **{"vehicle.speed": 1.0})
+
+    def run(_: int) -> None:
+        sinks.run_all()
+        connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, range(8)))
+    assert [vehicle for call in calls for vehicle in call].count(team.vehicle.pk) == 1
+
+
+def test_a_failing_sink_stops_no_other_and_ends_after_five_attempts(
+    portal: Portal, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks, "SINKS", {"broken": f"{__name__}.fail", "state": sinks.SINKS["state"]})
+    send(portal, team, **{"vehicle.speed": 50.0})
+    for _ in range(7):
+        sinks.run_all()
+        SinkProgress.objects.filter(sink="broken").update(lease_until=None)
+    assert state(team).state == "moving"
+    progress = SinkProgress.objects.get(sink="broken", vehicle_id=team.vehicle.pk)
+    assert progress.attempts == sinks.MOST_ATTEMPTS
+    assert "broken on purpose" in progress.error
