@@ -106,3 +106,18 @@ def shared_data() -> Path:
     if not SHARED_DATA.exists():
         pytest.skip("the folder of real recordings is not present")
     return SHARED_DATA
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say in one line how many browser tests were skipped, and how to run them."""
+    skipped = [r for r in terminalreporter.stats.get("skipped", ()) if "no Chromium" in str(r.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} browser tests were skipped: install Chromium (apt install chromium).")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where browser tests are required, a missing browser is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", ()) if reporter else ()
+    if os.environ.get("MOTORPOOL_REQUIRE_BROWSER") and any("no Chromium" in str(r.longrepr) for r in skipped):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

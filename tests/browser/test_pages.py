@@ -1,0 +1,103 @@
+"""The pages of the demo in Chromium: alive, quiet on the console, asking no other host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import Demo, Trouble, new_page, sign_in
+from tests.portal import eventually
+
+pytestmark = pytest.mark.browser
+SIZES = [("light", 1440, 900), ("dark", 390, 844)]
+
+
+@pytest.fixture(params=SIZES, ids=["light-wide", "dark-narrow"])
+def page(request: pytest.FixtureRequest, browser: Browser, demo: Demo, trouble: Trouble) -> Any:
+    scheme, width, height = request.param
+    context, opened = new_page(
+        browser, demo.url, trouble, color_scheme=scheme, viewport={"width": width, "height": height}
+    )
+    yield opened
+    context.close()
+
+
+def number(page: Page, signal: str) -> float:
+    return float(page.locator(f'[data-signal="{signal}"] [data-value]').first.inner_text() or "nan")
+
+
+@pytest.mark.parametrize("vehicle", ["Focus ST", "City EV"])
+def test_a_vehicle_page_moves_live(page: Page, demo: Demo, trouble: Trouble, vehicle: str) -> None:
+    sign_in(page, demo.url, demo.facts["users"]["viewer"])
+    page.click(f"text={vehicle}")
+    signals = ["engine.rpm", "vehicle.speed"] if vehicle == "Focus ST" else ["motor.rpm", "vehicle.speed"]
+    for signal in signals:
+        seen: set[float] = set()
+
+        def moved(signal: str = signal, seen: set[float] = seen) -> bool:
+            seen.add(number(page, signal))
+            return len(seen) >= 4
+
+        eventually(moved, 30)
+    eventually(lambda: page.locator("[data-freshness]").inner_text().startswith("Live"), 10)
+    assert page.locator(".chart canvas").count() >= 4
+    assert page.locator("[data-state]").first.get_attribute("data-state") == "moving"
+    assert trouble == Trouble()
+
+
+def test_every_page_is_quiet_and_local(page: Page, demo: Demo, trouble: Trouble) -> None:
+    page.goto(demo.url + "/accounts/signup/")
+    page.goto(demo.url + "/accounts/password/reset/")
+    sign_in(page, demo.url, demo.facts["users"]["admin"])
+    for path in ("/", "/vehicles", "/vehicles?state=charging", "/devices", "/tokens", "/organizations/new", "/docs"):
+        page.goto(demo.url + path)
+        page.wait_for_load_state("networkidle") if path == "/docs" else page.wait_for_timeout(300)
+    assert page.locator(".opblock").count() > 10  # the API's documentation, drawn without any other host
+    assert trouble == Trouble()
+    page.goto(demo.url + "/vehicles/999999")
+    assert "nothing here" in page.content()
+
+
+def test_the_overview_counts_every_vehicle_once(page: Page, demo: Demo) -> None:
+    sign_in(page, demo.url, demo.facts["users"]["operator"])
+    counts = page.locator("[data-count]")
+
+    def states() -> dict[str, int]:
+        return {
+            str(page.locator("[data-tile]").nth(i).get_attribute("data-tile")): int(counts.nth(i).inner_text())
+            for i in range(counts.count())
+        }
+
+    eventually(lambda: states()["moving"] >= 2 and states()["charging"] == 1, 20)
+    assert sum(states().values()) == page.locator("[data-vehicle]").count()
+    assert states()["never"] == 1
+
+
+def test_a_lost_connection_is_told_and_mended(page: Page, demo: Demo) -> None:
+    sign_in(page, demo.url, demo.facts["users"]["viewer"])
+    light = page.locator("[data-freshness]")
+    eventually(lambda: light.inner_text().startswith("Live"), 10)
+    page.context.set_offline(True)
+    page.evaluate("() => performance.now()")
+    eventually(lambda: not light.inner_text().startswith("Live"), 60)
+    page.context.set_offline(False)
+    eventually(lambda: light.inner_text().startswith("Live"), 45)
+
+
+def test_a_theme_is_remembered(page: Page, demo: Demo) -> None:
+    sign_in(page, demo.url, demo.facts["users"]["viewer"])
+    page.click('[aria-label="Switch between light and dark"]')
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    page.goto(demo.url + "/vehicles")
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+
+
+def test_keys_lead_to_pages(page: Page, demo: Demo) -> None:
+    sign_in(page, demo.url, demo.facts["users"]["viewer"])
+    page.keyboard.press("g")
+    page.keyboard.press("v")
+    page.wait_for_url(demo.url + "/vehicles")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
