@@ -112,7 +112,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say in one line how many browser tests were skipped, and how to run them."""
     skipped = [r for r in terminalreporter.stats.get("skipped", ()) if "no Chromium" in str(r.longrepr)]
     if skipped:
-        terminalreporter.write_line(f"{len(skipped)} browser tests were skipped: install Chromium (apt install chromium).")
+        terminalreporter.write_line(
+            f"{len(skipped)} browser tests were skipped: install Chromium (apt install chromium)."
+        )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -5,7 +5,7 @@ Cost per block: a fixed number of array operations. Only what is refused costs P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,18 +17,26 @@ from fleet.lib.errors import MotorpoolError
 from telemetry.catalog import LONGEST_TEXT
 from telemetry.ingest.format import BadFormat, Body
 from telemetry.ingest.names import Columns, OrganizationNames, Sender
-from telemetry.readings import Block, Rejection, Texts, Values
+from telemetry.ingest.refusals import (
+    SECOND,
+    Kept,
+    Part,
+    Refused,
+    frame_refused,
+    place_of,
+    reading_refused,
+    refuse_columns,
+    refuse_out_of_range,
+    refuse_times,
+    whole_refused,
+)
+from telemetry.readings import Block, Texts, Values
 
-SECOND = 1_000_000
 FACTORS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 OLDEST = 946_684_800 * SECOND
 """2000-01-01, in microseconds."""
 FURTHEST_AHEAD = 24 * 3600 * SECOND
 AHEAD = 5 * 60 * SECOND
-MOST_LISTED = 100
-MOST_KEPT = 1_000
-
-Place = Callable[[int], dict[str, int]]
 
 
 class Forgotten(MotorpoolError):
@@ -39,36 +47,6 @@ class Forgotten(MotorpoolError):
 
     def __init__(self) -> None:
         super().__init__("Too many names at once; send it again shortly.")
-
-
-@dataclass
-class Part:
-    """Frames with the same vehicle, source and signals, from a block or from rows."""
-
-    vehicle: str | int | None
-    source: str
-    signals: list[str]
-    frames: list[list[Any]]
-    place: Place
-    block_place: dict[str, int]
-
-
-@dataclass
-class Refused:
-    """What was refused: all are counted, the first are kept."""
-
-    kept: list[Rejection] = field(default_factory=list)
-    count: int = 0
-
-    def note(self, entry: Rejection) -> None:
-        """Count one refusal."""
-        self.add(1, first=lambda _: entry)
-
-    def add(self, count: int, *, first: Callable[[int], Rejection]) -> None:
-        """Count ``count`` refusals; ``first(i)`` makes the entry of the i-th while there is room."""
-        self.count += count
-        for index in range(min(count, MOST_KEPT - len(self.kept))):
-            self.kept.append(first(index))
 
 
 @dataclass
@@ -148,9 +126,9 @@ def decode(body: Body, parts: Sequence[Part], names: OrganizationNames, sender: 
         source_id = names.sources.get(part.source)
         columns = names.columns_of(part.signals)
         if vehicle_id is None:
-            refused.note(_whole(part, "unknown_vehicle", _no_vehicle(part)))
+            refused.note(whole_refused(part, "unknown_vehicle", _no_vehicle(part)))
         elif source_id is None:
-            refused.note(_whole(part, "source_quota", "The organization has too many sources."))
+            refused.note(whole_refused(part, "source_quota", "The organization has too many sources."))
         elif part.frames:
             if columns is None:
                 raise Forgotten
@@ -186,11 +164,11 @@ def _block(
 ) -> Block | None:
     width = len(part.signals) + 1
     frames = part.frames
-    kept: NDArray[np.intp] | None = None  # places of the frames that are left, None for all
+    kept: Kept = None  # places of the frames that are left, None for all
     if set(map(len, frames)) != {width}:
         ragged = [i for i, frame in enumerate(frames) if len(frame) != width]
         words = f"A frame needs a time and {width - 1} values, one per signal."
-        refused.add(len(ragged), first=lambda i: _frame(part, ragged[i], "wrong_length", words))
+        refused.add(len(ragged), first=lambda i: frame_refused(part, ragged[i], "wrong_length", words))
         kept = np.array([i for i, frame in enumerate(frames) if len(frame) == width], np.intp)
         frames = [frames[i] for i in kept]
         if not frames:
@@ -206,7 +184,7 @@ def _block(
     micros = clock * FACTORS[body.time_unit]
     good = (micros >= OLDEST) & (micros <= now + FURTHEST_AHEAD)
     if not good.all():
-        _refuse_times(part, np.flatnonzero(~good), clock, kept, frames, refused)
+        refuse_times(part, np.flatnonzero(~good), clock, kept, frames, refused)
         rows = np.flatnonzero(good)
         kept = rows if kept is None else kept[rows]
         micros, values, texts = micros[rows], values[rows], None if texts is None else texts[rows]
@@ -216,8 +194,8 @@ def _block(
     if body.numeric and len(columns.texts):
         reasons = reasons | {int(column): ("wrong_type", "This signal takes text.") for column in columns.texts}
     if reasons:
-        _refuse_columns(part, reasons, frames, times, kept, refused)
-    _check_ranges(part, columns, values, times, kept, refused)
+        refuse_columns(part, reasons, frames, times, kept, refused)
+    refuse_out_of_range(part, columns, values, times, kept, refused)
     return _finish(columns, times, values, texts, now, ids, body)
 
 
@@ -282,7 +260,7 @@ def _mixed_columns(
     columns: Columns,
     cells: list[tuple[Any, ...]],
     clock: NDArray[np.float64],
-    kept: NDArray[np.intp] | None,
+    kept: Kept,
     refused: Refused,
 ) -> tuple[Values, Texts | None]:
     values = np.full((len(clock), len(columns.numbers)), np.nan)
@@ -292,7 +270,9 @@ def _mixed_columns(
     def refuse(column: int, rows: list[int], cells: tuple[Any, ...], code: str, words: str) -> None:
         refused.add(
             len(rows),
-            first=lambda i: _reading(part, _at(kept, rows[i]), column, code, words, clock[rows[i]], cells[rows[i]]),
+            first=lambda i: reading_refused(
+                part, place_of(kept, rows[i]), column, code, words, clock[rows[i]], cells[rows[i]]
+            ),
         )
 
     for place, column in enumerate(columns.numbers):
@@ -313,97 +293,3 @@ def _mixed_columns(
         assert texts is not None
         texts[:, place] = good
     return values, texts
-
-
-def _check_ranges(
-    part: Part,
-    columns: Columns,
-    values: Values,
-    times: NDArray[np.int64],
-    kept: NDArray[np.intp] | None,
-    refused: Refused,
-) -> None:
-    """Blank what is out of range, in place."""
-    bad = (values < columns.minimum) | (values > columns.maximum)
-    if len(columns.booleans):
-        flags = values[:, columns.booleans]
-        bad[:, columns.booleans] |= (flags != 0) & (flags != 1) & ~np.isnan(flags)
-    if not bad.any():
-        return
-    rows, places = np.nonzero(bad)
-
-    def entry(i: int) -> Rejection:
-        place = places[i]
-        low, high = columns.minimum[place], columns.maximum[place]
-        words = f"The value must be from {low:g} to {high:g}."
-        if place in columns.booleans:
-            words = "A boolean must be 0, 1, false or true."
-        column = int(columns.numbers[place])
-        value = values[rows[i], place]
-        return _reading(part, _at(kept, rows[i]), column, "out_of_range", words, times[rows[i]] / SECOND, value)
-
-    refused.add(len(rows), first=entry)
-    values[bad] = np.nan
-
-
-def _refuse_times(
-    part: Part,
-    rows: NDArray[np.intp],
-    clock: NDArray[np.float64],
-    kept: NDArray[np.intp] | None,
-    frames: list[list[Any]],
-    refused: Refused,
-) -> None:
-    def entry(i: int) -> Rejection:
-        row = int(rows[i])
-        if np.isnan(clock[row]):
-            return _frame(
-                part, _at(kept, row), "invalid_time", "A time is a number or an RFC 3339 text.", frames[row][0]
-            )
-        words = "The time is before 2000 or more than 24 h ahead: check the clock and time_unit."
-        return _frame(part, _at(kept, row), "time_out_of_range", words, frames[row][0])
-
-    refused.add(len(rows), first=entry)
-
-
-def _refuse_columns(
-    part: Part,
-    reasons: dict[int, tuple[str, str]],
-    frames: list[list[Any]],
-    times: NDArray[np.int64],
-    kept: NDArray[np.intp] | None,
-    refused: Refused,
-) -> None:
-    for column, (code, words) in reasons.items():
-        rows = [i for i, frame in enumerate(frames) if frame[column + 1] is not None]
-
-        def entry(
-            i: int, rows: list[int] = rows, column: int = column, code: str = code, words: str = words
-        ) -> Rejection:
-            row = rows[i]
-            value = frames[row][column + 1]
-            return _reading(part, _at(kept, row), column, code, words, times[row] / SECOND, value)
-
-        refused.add(len(rows), first=entry)
-
-
-def _at(kept: NDArray[np.intp] | None, row: Any) -> int:
-    """A frame's place in the request, from its place among those that are left."""
-    return int(row) if kept is None else int(kept[row])
-
-
-def _whole(part: Part, code: str, detail: str) -> Rejection:
-    return Rejection(code, detail, part.block_place, vehicle=str(part.vehicle or ""), source=part.source)
-
-
-def _frame(part: Part, row: int, code: str, detail: str, value: object = "") -> Rejection:
-    return Rejection(
-        code, detail, part.place(row), vehicle=str(part.vehicle or ""), source=part.source, value=str(value)[:100]
-    )
-
-
-def _reading(part: Part, row: int, column: int, code: str, detail: str, time: float, value: object) -> Rejection:
-    return Rejection(
-        code, detail, part.place(row), part.signals[column], str(part.vehicle or ""), part.source, float(time),
-        str(value)[:100],
-    )  # fmt: skip

@@ -14,8 +14,9 @@ from fleet.lib.asgi import BodyTooLarge, ClientGone, Receive, Scope, Send, heade
 from fleet.lib.errors import MotorpoolError
 from telemetry.ingest import names as directory
 from telemetry.ingest.committer import Committer
-from telemetry.ingest.decode import MOST_LISTED, Decoded, decode, parts_of, wanted_names
+from telemetry.ingest.decode import Decoded, decode, parts_of, wanted_names
 from telemetry.ingest.format import parse
+from telemetry.ingest.refusals import MOST_LISTED
 from vehicles.models import Device
 
 WIRE_LIMIT = 1_000_000

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
-import numpy as np
 import redis.asyncio
 import structlog
 from channels.db import database_sync_to_async
@@ -19,8 +18,8 @@ from django.conf import settings
 
 from telemetry.live import messages
 from telemetry.live.credentials import Credential, still_valid
+from telemetry.live.encoding import frames_text, newest_texts, text_of
 from telemetry.live.subscription import Newest, Outbox, Subscription, now
-from telemetry.readings import Times, Values
 
 FLUSH_SECONDS = 0.05
 HEARTBEAT_SECONDS = 15.0
@@ -199,13 +198,13 @@ class Hub:
                 newest = subscription.pending.get(key)
                 if newest is None:
                     newest = subscription.pending[key] = Newest(message.version, int(times[-1]), {})
-                newest.update(message.version, times, message.signals, values, _newest_texts(message))
+                newest.update(message.version, times, message.signals, values, newest_texts(message))
                 continue
             previous = subscription.sent.get(message.vehicle_id)
             shape = (subscription.signals, previous)
             text = shapes.get(shape)
             if text is None:
-                text = shapes[shape] = _frames_text(message, times, values, subscription.signals, previous)
+                text = shapes[shape] = frames_text(message, times, values, subscription.signals, previous)
             if text:
                 subscription.sent[message.vehicle_id] = message.version
                 socket.outbox.put(("frames", *key), text)
@@ -232,7 +231,7 @@ class Hub:
         if not values:
             return
         previous = subscription.sent.get(key[0])
-        text = _text_of(*key, newest.version, previous, list(values), [[newest.time / 1e6, *values.values()]])
+        text = text_of(*key, newest.version, previous, list(values), [[newest.time / 1e6, *values.values()]])
         subscription.sent[key[0]] = newest.version
         socket.outbox.put(("frames", *key), text)
 
@@ -271,44 +270,3 @@ class Hub:
             for socket in sockets:
                 if socket.credential not in valid:
                     socket.end(4403)
-
-
-def _frames_text(
-    message: messages.Frames, times: Times, values: Values, wanted: frozenset[str] | None, previous: int | None
-) -> str:
-    """A ``frames`` message, empty where the subscription wants none of its signals."""
-    names, text_names = message.signals, message.text_signals
-    columns = [i for i, name in enumerate(names) if wanted is None or name in wanted]
-    text_columns = [i for i, name in enumerate(text_names) if wanted is None or name in wanted]
-    if not columns and not text_columns:
-        return ""
-    table = values if len(columns) == len(names) else values[:, columns]
-    rows = np.column_stack((times / 1e6, table)).tolist()
-    if text_columns:
-        for row, texts in zip(rows, message.texts, strict=True):
-            row += [texts[i] for i in text_columns]
-    signals = [names[i] for i in columns] + [text_names[i] for i in text_columns]
-    return _text_of(message.vehicle_id, message.source, message.version, previous, signals, rows)
-
-
-def _newest_texts(message: messages.Frames) -> dict[str, str]:
-    newest: dict[str, str] = {}
-    for row in message.texts:
-        newest.update((s, t) for s, t in zip(message.text_signals, row, strict=True) if t is not None)
-    return newest
-
-
-def _text_of(
-    vehicle_id: int, source: str, version: int, previous: int | None, signals: list[str], frames: list[list[Any]]
-) -> str:
-    return _json.encode(
-        {
-            "type": "frames",
-            "vehicle": vehicle_id,
-            "source": source,
-            "seq": version,
-            "prev": previous,
-            "signals": signals,
-            "frames": frames,
-        }
-    ).decode()

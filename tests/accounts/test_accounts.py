@@ -126,7 +126,11 @@ def test_someone_new_signs_up_makes_an_organization_and_switches(portal: Portal,
     client = portal.client()
     client.get("/accounts/signup/")
     email = f"new-{team.organization.pk}@example.com"
-    data = {"email": email, "password1": "a quite long passphrase", "csrfmiddlewaretoken": client.cookies["motorpool-csrf"]}
+    data = {
+        "email": email,
+        "password1": "a quite long passphrase",
+        "csrfmiddlewaretoken": client.cookies["motorpool-csrf"],
+    }
     answer = client.post("/accounts/signup/", data=data, headers={"Referer": portal.url})
     assert answer.status_code == 302, answer.text
     assert client.get("/").headers["Location"] == "/organizations/new"

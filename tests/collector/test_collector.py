@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from motorpool_collector.drivers.simulated_ev import SCENARIOS as EV_SCENARIOS
 from motorpool_collector.drivers.simulated_ev import ElectricCar
 from motorpool_collector.drivers.simulated_focus import SCENARIOS, FocusST
 from motorpool_collector.recording import read_recording
+
 from telemetry.catalog import BY_NAME
 from tests.conftest import Team
 from tests.portal import ROOT, Portal, eventually, free_port

@@ -78,7 +78,11 @@ def test_only_the_wanted_signals_and_vehicles_arrive(portal: Portal, team: Team)
     other = vehicle_create(organization=team.organization, user=None, name="other")
     with stream(portal, team, vehicles=[other.pk], signals=["vehicle.speed"]) as socket:
         send(portal, team, [[time.time(), 800, 10]])
-        row = {"vehicle": other.pk, "time": time.time(), "values": {"engine.rpm": 1, "vehicle.speed": 7, "vehicle.gear": "D"}}
+        row = {
+            "vehicle": other.pk,
+            "time": time.time(),
+            "values": {"engine.rpm": 1, "vehicle.speed": 7, "vehicle.gear": "D"},
+        }
         with portal.client(team.key) as client:
             client.post("/api/v1/telemetry", json={"rows": [row]})
         message = take_frames(socket)

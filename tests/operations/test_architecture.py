@@ -25,7 +25,9 @@ def test_modules_are_short_and_their_public_parts_are_described(module: Path) ->
     assert ast.get_docstring(tree), "the module says nothing of itself"
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
-            routine = any(word in node.name for word in ("Admin", "Inline", "Output", "Array")) or node.name == "ReadOnly"
+            routine = (
+                any(word in node.name for word in ("Admin", "Inline", "Output", "Array")) or node.name == "ReadOnly"
+            )
             assert routine or ast.get_docstring(node), f"{node.name} has no docstring"
 
 

@@ -98,7 +98,11 @@ def test_the_devices_page_shows_a_key_once_and_a_line_that_works(portal: Portal,
 
     client = sign_in(portal, team.users["admin"].email, team.password)
     client.get("/devices")
-    data = {"name": "Shown once", "vehicles": [team.vehicle.pk], "csrfmiddlewaretoken": client.cookies["motorpool-csrf"]}
+    data = {
+        "name": "Shown once",
+        "vehicles": [team.vehicle.pk],
+        "csrfmiddlewaretoken": client.cookies["motorpool-csrf"],
+    }
     page = client.post("/devices", data=data, headers={"Referer": portal.url})
     assert page.headers["Cache-Control"] == "no-store"
     match = re.search(r'id="curl">(.*?)</code>', page.text, re.DOTALL)
