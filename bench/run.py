@@ -51,8 +51,6 @@ class Bench:
         extra = "  ".join(f"{name} {value}" for name, value in more.items())
         print(f"{what:<52} {rate:>14,.0f} {unit:<11} {extra}", flush=True)
 
-    # --- (a) bulk ingest --------------------------------------------------------------------------------------
-
     def bulk(self) -> float:
         """Bulk over HTTP at the best of several connection counts; returns readings per second."""
         best = 0.0
@@ -81,8 +79,6 @@ class Bench:
         self.start += seconds + 1
         return self.start - seconds - 1
 
-    # --- (b) bare COPY ----------------------------------------------------------------------------------------
-
     def bare_copy(self) -> float:
         """The same batches by binary COPY on one connection into an empty table of the same shape."""
         import numpy as np  # noqa: PLC0415
@@ -107,8 +103,6 @@ class Bench:
             bare.execute("DROP TABLE bench_frame")
         self.note("(b) bare binary COPY, one connection", rate, "readings/s")
         return rate
-
-    # --- (c) and (d): peers, and one frame per request ---------------------------------------------------------
 
     def peers_bulk_and_single(self) -> None:
         """The peers, where installed: the same bulk, then one line per request."""
@@ -164,8 +158,6 @@ class Bench:
             per_connection[index % data.VEHICLES % SINGLE_CONNECTIONS].append(make(vehicle, [row]))
         return per_connection
 
-    # --- (e) reading --------------------------------------------------------------------------------------------
-
     def reading(self) -> None:
         """Latest of all vehicles and history, over HTTP, p50."""
         self._get("(e) latest of 100 vehicles", "/api/v1/vehicles/latest", 50)
@@ -200,8 +192,6 @@ class Bench:
         opened.close()
         ordered = sorted(latencies)
         self.note(what, statistics.median(latencies), "ms (p50)", p99_ms=round(ordered[int(len(ordered) * 0.99)], 1))
-
-    # --- (f) live -----------------------------------------------------------------------------------------------
 
     def live(self) -> None:
         """Fan-out to 50 sockets, then 1,000 sockets at 1 Hz."""
@@ -243,8 +233,6 @@ class Bench:
         )  # fmt: skip
         for socket in sockets:
             socket.connection.close()
-
-    # --- Disk, and growth -----------------------------------------------------------------------------------------
 
     def disk(self) -> None:
         """Bytes per reading of the frames with their index."""
@@ -301,7 +289,8 @@ def main() -> None:
             bench.growth(50_000_000)
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-        server = psycopg.__version__, connection.pg_version
+        server: Any = connection
+        server = psycopg.__version__, server.pg_version
         path.write_text(json.dumps({"cpus": os.cpu_count(), "psycopg_postgres": server, "rows": bench.rows}, indent=1))
         print(f"written to {path}")
 

@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DatabaseError, connections
 
+from telemetry.store.partitions import partition_widths
+
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -56,6 +58,12 @@ def check_database(app_configs: Any, databases: Sequence[str] | None = None, **k
                 found.append(
                     Error("synchronous_commit is off: an acknowledgement would not last.", id="motorpool.E006")
                 )
+            widths = partition_widths() - {settings.PARTITION_DAYS}
+            if widths:
+                text = (
+                    f"PARTITION_DAYS is {settings.PARTITION_DAYS}, but there are partitions of {sorted(widths)} days."
+                )
+                found.append(Error(text, hint="Set it back: partitions must not overlap.", id="motorpool.E010"))
             cursor.execute("SHOW max_connections")
             needed = settings.DATABASE_POOL_SIZE + 2 * settings.INGEST_CONNECTIONS + 8
             if int(cursor.fetchone()[0]) < needed:

@@ -92,6 +92,7 @@ DATABASES = {"default": env.database()}
 # Persistent connections leak under ASGI; a pool does not. Celery's processes use none (DATABASE_POOL_SIZE=0).
 DATABASE_POOL_SIZE = env.number("DATABASE_POOL_SIZE", 0, 0, 100)
 DATABASES["default"]["CONN_MAX_AGE"] = 0
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 2)
 if DATABASE_POOL_SIZE:
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 2}
@@ -125,6 +126,7 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Motorpool] "
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
+DEVICE_KEY_KNOWN = "vehicles.services.device_key_known"
 SIGNUP_OPEN = env.flag("SIGNUP_OPEN", True)
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"

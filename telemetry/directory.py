@@ -45,6 +45,11 @@ def signals(ids: Iterable[int]) -> dict[int, SignalInfo]:
     return {signal_id: _signals[signal_id] for signal_id in wanted if signal_id in _signals}
 
 
+def remember(signal: Signal) -> None:
+    """Note a signal that was just read or made, so that nobody has to ask for it."""
+    _signals[signal.pk] = SignalInfo(signal.name, signal.unit, signal.kind)
+
+
 def signals_in_order(ids: Ids) -> SignalList:
     """The signals of an array of ids; vehicles of a kind send the same ones, so whole lists are remembered."""
     key = ids.tobytes()

@@ -24,6 +24,7 @@ LEASE = timedelta(seconds=60)
 VEHICLES_PER_CLAIM = 500
 ROUNDS = 20
 MOST_ATTEMPTS = 5
+"""After as many failures a vehicle is tried once an hour."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ FROM (
     SELECT l.vehicle_id FROM telemetry_latest l
     LEFT JOIN telemetry_sinkprogress q ON q.sink = %(sink)s AND q.vehicle_id = l.vehicle_id
     WHERE l.version > coalesce(q.version, 0)
-        AND (q.lease_until IS NULL OR q.lease_until < %(now)s) AND coalesce(q.attempts, 0) < %(most)s
+        AND (q.lease_until IS NULL OR q.lease_until < %(now)s)
     ORDER BY l.vehicle_id LIMIT %(limit)s
 ) AS w
 ON CONFLICT (sink, vehicle_id) DO UPDATE
@@ -73,11 +74,27 @@ def _run(name: str, sink: Sink) -> int:
             sink(claims)
         except Exception as error:
             log.exception("sink.failed", sink=name, vehicles=len(claims))
+            done = _run_each(name, sink, owner, claims) if len(claims) > 1 else []
             _release(name, owner, f"{type(error).__name__}: {error}"[:300])
-            break
-        _complete(name, owner, claims)
-        processed += len(claims)
+        else:
+            done = claims
+            _complete(name, owner, claims)
+        processed += len(done)
     return processed
+
+
+def _run_each(name: str, sink: Sink, owner: uuid.UUID, claims: list[Claim]) -> list[Claim]:
+    """Each vehicle by itself, after they failed together, so that one does not hold the others back."""
+    done = []
+    for claim in claims:
+        try:
+            sink([claim])
+        except Exception as error:
+            log.warning("sink.vehicle_failed", sink=name, vehicle=claim.vehicle_id, error=str(error)[:200])
+        else:
+            _complete(name, owner, [claim])
+            done.append(claim)
+    return done
 
 
 def _claim(name: str, owner: uuid.UUID) -> list[Claim]:
@@ -86,7 +103,7 @@ def _claim(name: str, owner: uuid.UUID) -> list[Claim]:
         cursor.execute(
             _CLAIM,
             {
-                "sink": name, "owner": owner, "until": now + LEASE, "now": now, "most": MOST_ATTEMPTS,
+                "sink": name, "owner": owner, "until": now + LEASE, "now": now,
                 "limit": VEHICLES_PER_CLAIM,
             },
         )  # fmt: skip
@@ -113,7 +130,8 @@ def _complete(name: str, owner: uuid.UUID, claims: list[Claim]) -> None:
 def _release(name: str, owner: uuid.UUID, error: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE telemetry_sinkprogress SET lease_until = now() + interval '5 s' * attempts, lease_owner = NULL,"
-            " error = %s WHERE sink = %s AND lease_owner = %s",
-            [error, name, owner],
+            "UPDATE telemetry_sinkprogress SET lease_owner = NULL, error = %s, lease_until = now() + CASE"
+            " WHEN attempts < %s THEN interval '5 s' * attempts ELSE interval '1 h' END"
+            " WHERE sink = %s AND lease_owner = %s",
+            [error, MOST_ATTEMPTS, name, owner],
         )

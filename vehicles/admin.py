@@ -15,6 +15,10 @@ class VehicleAdmin(admin.ModelAdmin[Vehicle]):
     readonly_fields = ["organization"]
     exclude = ["groups"]
 
+    def has_add_permission(self, request: object) -> bool:
+        """Vehicles are added in the portal, within their organization."""
+        return False
+
 
 @admin.register(Device)
 class DeviceAdmin(admin.ModelAdmin[Device]):

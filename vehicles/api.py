@@ -154,7 +154,7 @@ class DeviceOutput(serializers.ModelSerializer[Device]):
 
     class Meta:
         model = Device
-        fields = ("id", "name", "prefix", "vehicles", "created_at", "last_seen", "revoked_at")
+        fields = ("id", "name", "prefix", "all_vehicles", "vehicles", "created_at", "last_seen", "revoked_at")
 
 
 class DeviceWithKey(DeviceOutput):

@@ -92,9 +92,8 @@ class Device(models.Model):
     name = models.CharField(max_length=120)
     prefix = models.CharField(max_length=12)
     sha256 = models.BinaryField(max_length=32, unique=True)
-    vehicles = models.ManyToManyField(
-        Vehicle, related_name="devices", blank=True, help_text="None: every vehicle of the organization."
-    )
+    all_vehicles = models.BooleanField(default=False, help_text="May write every vehicle of the organization.")
+    vehicles = models.ManyToManyField(Vehicle, related_name="devices", blank=True)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     last_seen = models.DateTimeField(null=True, blank=True)

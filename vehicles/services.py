@@ -8,7 +8,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from fleet.accounts.models import Organization, User, new_secret
+from fleet.accounts.models import Organization, User, new_secret, secret_hash
 from fleet.accounts.services import audit
 from fleet.lib.errors import MotorpoolError
 from vehicles import vin as vin_numbers
@@ -94,10 +94,18 @@ def device_create(
 ) -> tuple[Device, str]:
     """A device and its key, which is shown this once; without ``vehicles`` it may write all of them."""
     key, prefix, digest = new_secret(Device.PREFIX)
-    device = Device.objects.create(organization=organization, name=name, prefix=prefix, sha256=digest, created_by=user)
-    device.vehicles.set(vehicles)
+    bound = list(vehicles)
+    device = Device.objects.create(
+        organization=organization, name=name, prefix=prefix, sha256=digest, created_by=user, all_vehicles=not bound
+    )
+    device.vehicles.set(bound)
     audit("device.created", organization=organization, user=user, target=device, request=request)
     return device, key
+
+
+def device_key_known(key: str) -> bool:
+    """Whether a key belongs to a device that is not revoked (`DEVICE_KEY_KNOWN` in the settings names this)."""
+    return Device.objects.filter(sha256=secret_hash(key), revoked_at=None).exists()
 
 
 @transaction.atomic

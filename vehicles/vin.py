@@ -23,7 +23,8 @@ class Decoded:
 
 def normal(text: str) -> str:
     """A VIN as stored: without blanks and hyphens, in capitals."""
-    return re.sub(r"[\s-]", "", text).upper()
+    bare = re.sub(r"[\s-]", "", text)
+    return bare.upper() if bare.isascii() else bare
 
 
 def problem(vin: str) -> str | None:

@@ -8,7 +8,6 @@ from django.conf import settings
 from django.contrib.auth import authenticate
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers, status
-from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import FormParser
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -22,7 +21,7 @@ from fleet.accounts.access import access, find_access
 from fleet.accounts.authentication import REALM, NotAuthenticated
 from fleet.accounts.models import ApiToken, AuditEvent, Role, User
 from fleet.accounts.services import audit, token_create, token_revoke
-from fleet.lib.api import NotFound, StrictJSONParser
+from fleet.lib.api import NewestFirst, NotFound, StrictJSONParser
 
 
 class _Public(APIView):
@@ -65,6 +64,9 @@ class TokenObtain(_Public):
         user = authenticate(request._request, password=given["password"], **{kind: login})
         if not isinstance(user, User) or not user.is_active:
             raise NotAuthenticated("The name or the password is wrong.")
+        if "organization" not in given and user.memberships.count() > 1:
+            words = ", ".join(f"{m.organization_id} ({m.organization})" for m in user.memberships.all())
+            raise serializers.ValidationError({"organization": [f"You belong to several; name one: {words[:500]}."]})
         found = find_access(user, given.get("organization"))
         if found is None:
             raise NotAuthenticated("You are not a member of that organization.")
@@ -88,7 +90,7 @@ class TokenRefresh(_Public):
         refresher = TokenRefreshSerializer(data=data.validated_data)
         try:
             refresher.is_valid(raise_exception=True)
-        except TokenError:
+        except (TokenError, User.DoesNotExist):
             raise NotAuthenticated("The refresh token is expired or was used before.") from None
         pair = refresher.validated_data
         return Response(_pair(pair["access"], pair["refresh"]))
@@ -189,13 +191,6 @@ class TokenDetail(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class _NewestFirst(CursorPagination):
-    page_size = 100
-    page_size_query_param = "page_size"
-    max_page_size = 500
-    ordering = "-id"
-
-
 class AuditOutput(serializers.ModelSerializer[AuditEvent]):
     user = serializers.StringRelatedField[Any]()
 
@@ -210,7 +205,7 @@ class Audit(generics.ListAPIView[AuditEvent]):
     roles = {"GET": Role.ADMIN}
     queryset = AuditEvent.objects.none()
     serializer_class = AuditOutput
-    pagination_class = _NewestFirst
+    pagination_class = NewestFirst
 
     def get_queryset(self) -> Any:
         return access(self.request).organization.audit_events.select_related("user")

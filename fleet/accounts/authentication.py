@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
@@ -83,6 +85,8 @@ class BearerAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer" or not secret.strip():
             raise NotAuthenticated("Use Authorization: Bearer <token>.")
         if secret.startswith(DEVICE_PREFIX):
+            if not import_string(settings.DEVICE_KEY_KNOWN)(secret):
+                raise NotAuthenticated
             raise PermissionDenied("A device key may only write telemetry.")
         found = bearer_access(secret.strip())
         request.access = found  # type: ignore[attr-defined]

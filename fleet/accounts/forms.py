@@ -22,6 +22,13 @@ class SetupForm(OrganizationForm):
     email = forms.EmailField(label="Your e-mail address")
     password = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}))
 
+    def clean_email(self) -> str:
+        """The address, which nobody may have yet."""
+        email: str = self.cleaned_data["email"].lower()
+        if User.objects.filter(email=email).exists():
+            raise forms.ValidationError("Somebody has signed up with this address already; use another.")
+        return email
+
     def clean(self) -> dict[str, Any]:
         """Check the password against the address too."""
         data = super().clean() or {}

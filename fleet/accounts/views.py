@@ -18,6 +18,11 @@ from fleet.accounts.services import organization_create, setup_complete, setup_t
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
+def _id(words: str) -> int:
+    """An id from a form; 0, which nobody has, for anything else."""
+    return int(words) if words.isascii() and words.isdecimal() and len(words) < 10 else 0
+
+
 class OrganizationNew(LoginRequiredMixin, View):
     """Create an organization; whoever does becomes its admin."""
 
@@ -42,8 +47,7 @@ class OrganizationSwitch(LoginRequiredMixin, View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         assert isinstance(request.user, User)
-        chosen = request.POST.get("organization", "")
-        organization = get_object_or_404(request.user.organizations, pk=int(chosen) if chosen.isdecimal() else 0)
+        organization = get_object_or_404(request.user.organizations, pk=_id(request.POST.get("organization", "")))
         request.session[SESSION_KEY] = organization.pk
         return redirect("overview")
 
@@ -83,13 +87,11 @@ class TokensPage(MemberRequired, View):
         found = access(request)
         revoke = request.POST.get("revoke", "")
         if revoke:
-            token = get_object_or_404(
-                found.organization.api_tokens, pk=revoke if revoke.isdecimal() else 0, user=found.user
-            )
+            token = get_object_or_404(found.organization.api_tokens, pk=_id(revoke), user=found.user)
             token_revoke(token=token, user=found.user, request=request)
             messages.success(request, f"{token.name} is revoked.")
             return redirect("tokens")
-        name = request.POST.get("name", "").strip()[:100] or "Token"
+        name = request.POST.get("name", "").replace("\0", "").strip()[:100] or "Token"
         _, secret = token_create(organization=found.organization, user=found.user, name=name, request=request)
         tokens = found.organization.api_tokens.filter(user=found.user, revoked_at=None)
         return render(request, "accounts/tokens.html", {"tokens": tokens, "secret": secret})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 
+import environ
+
 from fleet.embedded.errors import EmbeddedError
-from fleet.embedded.supervisor import Supervisor, execute, say
+from fleet.embedded.supervisor import ROOT, Supervisor, execute, say
 
 
 def main(arguments: list[str]) -> int:
@@ -24,6 +26,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if (ROOT / ".env").exists():
+        environ.Env.read_env(ROOT / ".env")  # what the environment sets itself goes first
     try:
         status = main(sys.argv[1:])
     except EmbeddedError as error:

@@ -58,7 +58,7 @@ def become_owner(folder: Path) -> None:
 def server_account() -> Account:
     """The account for the servers: ours, or ``nobody`` when we are root."""
     if os.geteuid() != 0:
-        return Account.of(pwd.getpwuid(os.geteuid()))
+        return Account(str(os.geteuid()), os.geteuid(), os.getegid())
     return Account.of(pwd.getpwnam("nobody"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -49,9 +50,9 @@ class Postgres:
     url: str
     process: subprocess.Popen[bytes]
 
-    def stop(self, seconds: float = 8) -> None:
+    def stop(self, seconds: float = 6) -> None:
         """Fast shutdown; an immediate one (recovery at the next start) after ``seconds``."""
-        for signum, patience in ((signal.SIGINT, seconds), (signal.SIGQUIT, 3.0)):
+        for signum, patience in ((signal.SIGINT, seconds), (signal.SIGQUIT, 2.0)):
             if self.process.poll() is not None:
                 return
             self.process.send_signal(signum)
@@ -76,7 +77,13 @@ def start(
     """
     cluster = home / "postgres"
     if not (cluster / "PG_VERSION").exists():
-        _initdb(program, cluster, account, secrets["superuser"])
+        # Beside its place first: what is interrupted here is begun anew, and never taken for a cluster.
+        draft = cluster.with_name("postgres.new")
+        shutil.rmtree(draft, ignore_errors=True)
+        _initdb(program, draft, account, secrets["superuser"])
+        if cluster.exists():
+            cluster.rmdir()
+        draft.rename(cluster)
     run = home / "run"
     make_private(run, account)
     if len(str(run / ".s.PGSQL.5432")) <= LONGEST_SOCKET_PATH:
@@ -142,8 +149,6 @@ def _as_account(account: Account) -> dict[str, Any]:
 
 def _initdb(program: Program, cluster: Path, account: Account, password: str) -> None:
     make_private(cluster, account)
-    for leftover in cluster.iterdir():
-        raise EmbeddedError(f"{cluster} holds {leftover.name} but no database: move the folder away and start again.")
     password_file = cluster.parent / "initdb-password"
     write_private(password_file, password + "\n")
     if not account.is_current:

@@ -27,7 +27,7 @@ class Redis:
     url: str
     process: subprocess.Popen[bytes]
 
-    def stop(self, seconds: float = 4) -> None:
+    def stop(self, seconds: float = 2) -> None:
         """SIGTERM, then SIGKILL after ``seconds``."""
         if self.process.poll() is None:
             self.process.terminate()

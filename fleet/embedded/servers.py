@@ -45,7 +45,7 @@ def open_data_folder(data: Path) -> int:
     """
     try:
         data.mkdir(parents=True, exist_ok=True)
-        (data / "log").mkdir(exist_ok=True)
+        (data / "log").mkdir(mode=0o700, exist_ok=True)
         handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except PermissionError:
         raise EmbeddedError(

@@ -29,7 +29,7 @@ from fleet.embedded.errors import EmbeddedError
 from fleet.embedded.identity import become_owner, dies_with_parent, write_private
 
 ROOT = Path(__file__).resolve().parents[2]
-STOP_SECONDS = 9
+STOP_SECONDS = 8
 READY_SECONDS = 120
 PYTHON = sys.executable
 
@@ -92,6 +92,8 @@ class Supervisor:
         self.stopping.set()
 
     def _refuse_taken_port(self) -> None:
+        if not self.port.isdecimal() or not 1 <= int(self.port) <= 65_535:
+            raise EmbeddedError(f"PORT is {self.port!r}; it can be 1 to 65535.")
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import msgspec
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
-from rest_framework.pagination import PageNumberPagination
+from rest_framework.pagination import CursorPagination, PageNumberPagination
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
@@ -60,6 +60,23 @@ class PageNumbers(PageNumberPagination):
     max_page_size = 500
 
 
+class NewestFirst(CursorPagination):
+    """Rows by descending id, behind a cursor."""
+
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 500
+    ordering = "-id"
+
+    def decode_cursor(self, request: Any) -> Any:
+        """The cursor, where its position is an id; 404 like any other cursor that is none."""
+        cursor = super().decode_cursor(request)
+        position: Any = cursor.position if cursor else None
+        if position is not None and not (position.isascii() and position.isdecimal() and len(position) < 19):
+            raise NotFound("Invalid cursor")
+        return cursor
+
+
 class Unavailable(exceptions.APIException):
     """503 with ``Retry-After``."""
 
@@ -78,7 +95,7 @@ def error_response(error: Exception, context: Mapping[str, Any]) -> Response | N
             error = NotFound()
         case PermissionDenied():
             error = exceptions.PermissionDenied()
-        case OperationalError():
+        case OperationalError() | InterfaceError():
             error = Unavailable()
     if not isinstance(error, exceptions.APIException):
         return None
@@ -109,11 +126,12 @@ def parse_time(words: str | int | float, name: str) -> datetime:
             return datetime.fromtimestamp(float(words), UTC)
         except ValueError:
             value = datetime.fromisoformat(str(words).replace(" ", "+"))
+            value = value.replace(tzinfo=UTC) if value.tzinfo is None else value
+            return value.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise exceptions.ValidationError(
             {name: ["Give a time such as 2026-01-31T08:00:00Z, or seconds since 1970."]}
         ) from None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def rfc3339(time: datetime | None) -> str | None:
@@ -122,10 +140,19 @@ def rfc3339(time: datetime | None) -> str | None:
 
 
 def _as_lists(errors: Mapping[str, Any]) -> dict[str, list[str]]:
-    return {
-        name: [str(words) for words in (value if isinstance(value, list) else [value])]
-        for name, value in errors.items()
-    }
+    return {name: list(_flat(value)) for name, value in errors.items()}
+
+
+def _flat(value: Any) -> Iterator[str]:
+    """Words of nested errors, whatever lists and mappings they lie in."""
+    if isinstance(value, Mapping):
+        for place, part in value.items():
+            yield from (f"{place}: {words}" for words in _flat(part))
+    elif isinstance(value, list):
+        for part in value:
+            yield from _flat(part)
+    else:
+        yield str(value)
 
 
 def _first_words(errors: Mapping[str, Any]) -> str:

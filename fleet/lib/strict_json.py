@@ -14,7 +14,8 @@ from fleet.lib.errors import MotorpoolError
 
 DEEPEST = 16
 LONGEST_INTEGER = 20
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
+_ESCAPES = re.compile(rb"\\.", re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -38,16 +39,19 @@ def check(body: bytes) -> str:
         raise NotStrictJSON(f"The body is not UTF-8 (byte {error.start}).") from None
     if "\\u0000" in text and _ESCAPED_NUL.search(text):
         raise NotStrictJSON("The body holds a NUL character, which cannot be stored.")
-    depth = 0
-    for match in _TOKENS.finditer(body):
-        token = match.group()
-        if token in (b"[", b"{"):
-            depth += 1
-            if depth > DEEPEST:
-                raise NotStrictJSON(f"The body is nested more than {DEEPEST} levels deep.")
-        elif token in (b"]", b"}"):
-            depth -= 1
+    if _depth(body) > DEEPEST:
+        raise NotStrictJSON(f"The body is nested more than {DEEPEST} levels deep.")
     return text
+
+
+def _depth(body: bytes) -> int:
+    """How deep the body nests, in time linear in its length: brackets outside of strings, counted."""
+    outside = b"".join(_ESCAPES.sub(b"", body).split(b'"')[::2])
+    depth = deepest = 0
+    for bracket in outside.translate(None, _NOT_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def loads(body: bytes) -> Any:

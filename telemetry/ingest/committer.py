@@ -29,6 +29,8 @@ REQUESTS_PER_TRANSACTION = 64
 MOST_WAITING_FRAMES = 100_000
 HELP_FRAMES = 500
 """From here on the other threads help: few large transactions cost less than many small ones at once."""
+HELP_SECONDS = 0.1
+ANSWER_SECONDS = 8.0
 ATTEMPTS = 3
 MOST_PARTITIONS = 60
 """How many partitions one request may make; a longer import takes several requests."""
@@ -42,6 +44,10 @@ class Busy(MotorpoolError):
 
     status = 503
     code = "unavailable"
+
+
+class Locked(Busy):
+    """Another transaction holds one of the vehicles (503)."""
 
 
 class TooScattered(MotorpoolError):
@@ -61,6 +67,7 @@ class Job:
     device_id: int
     done: Callable[[list[Outcome] | Exception], None]
     frames: int = field(init=False)
+    since: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.frames = self.decoded.frames
@@ -68,7 +75,8 @@ class Job:
             block.batch = self.batch
 
 
-Published = Callable[[list[tuple[Block, Outcome]]], None]
+Published = Callable[[list[tuple[Block, Outcome]], set[int]], None]
+"""Takes what was stored, and the organizations for which a commit's outcome was unknown for a while."""
 
 
 class Committer:
@@ -119,7 +127,10 @@ class Committer:
             self._work_waits.notify()
             if self._frames >= HELP_FRAMES:
                 self._help_wanted.notify()
-        return await future
+        try:
+            return await asyncio.wait_for(future, ANSWER_SECONDS)
+        except TimeoutError:
+            raise Busy("The database is slow to answer; send it again shortly.") from None
 
     def stop(self) -> None:
         """Commit what waits, then end the threads."""
@@ -136,7 +147,8 @@ class Committer:
             try:
                 results: list[list[Outcome] | Exception] = list(writer.commit(jobs))
             except Exception as error:
-                results = [error] * len(jobs) if len(jobs) == 1 else [writer.commit_alone(job) for job in jobs]
+                alone = len(jobs) == 1 or (isinstance(error, Busy) and not isinstance(error, Locked))
+                results = [error] * len(jobs) if alone else writer.commit_each(jobs)
             for job, result in zip(jobs, results, strict=True):
                 job.done(result)
             stored = [
@@ -146,9 +158,19 @@ class Committer:
                 for pair in zip(job.decoded.blocks, result, strict=True)
                 if pair[1].changed
             ]
-            if stored:
-                self._published(stored)
+            if stored or writer.unsure:
+                try:
+                    self._published(stored, writer.unsure)
+                except Exception:
+                    log.exception("ingest.not_published")  # what is stored is stored; a commit thread never dies
+            writer.unsure = set()
         writer.close()
+
+    def _needs_help(self) -> bool:
+        """Whether much waits, or something waits while the first thread is held up by a lock or a slow disk."""
+        if self._frames >= HELP_FRAMES:
+            return True
+        return bool(self._waiting) and time.monotonic() - self._waiting[0].since > HELP_SECONDS
 
     def _take(self, first: bool) -> list[Job]:
         """All that waits, up to a transaction's fill; empty when it is time to end."""
@@ -157,8 +179,8 @@ class Committer:
                 while not self._waiting and not self._stopping:
                     self._work_waits.wait()
             else:
-                while self._frames < HELP_FRAMES and not self._stopping:
-                    self._help_wanted.wait()
+                while not self._needs_help() and not self._stopping:
+                    self._help_wanted.wait(HELP_SECONDS)
             jobs: list[Job] = []
             frames = 0
             while self._waiting and len(jobs) < REQUESTS_PER_TRANSACTION:
@@ -178,13 +200,27 @@ class _Writer:
         self._partitions = partitions
         self._connection: psycopg.Connection[Any] | None = None
         self._dictionary: psycopg.Connection[Any] | None = None
+        self.unsure: set[int] = set()
 
-    def commit_alone(self, job: Job) -> list[Outcome] | Exception:
-        """One job, after its group failed, so that it alone bears what is wrong with it."""
-        try:
-            return self.commit([job])[0]
-        except Exception as error:
-            return error
+    def commit_each(self, jobs: list[Job]) -> list[list[Outcome] | Exception]:
+        """Each job by itself, after their group failed, so that it alone bears what is wrong with it.
+
+        Once a vehicle turned out to be locked, the other jobs that need it are not made to wait for it too.
+        """
+        locked: set[int] = set()
+        results: list[list[Outcome] | Exception] = []
+        for job in jobs:
+            vehicles = {block.vehicle_id for block in job.decoded.blocks}
+            if vehicles & locked:
+                results.append(Locked("A vehicle is locked just now; send it again shortly."))
+                continue
+            try:
+                results.append(self.commit([job])[0])
+            except Exception as error:
+                if isinstance(error, Locked):
+                    locked |= vehicles
+                results.append(error)
+        return results
 
     def commit(self, jobs: list[Job]) -> list[list[Outcome]]:
         """Store the jobs in one transaction, with some patience for what passes by itself.
@@ -200,11 +236,14 @@ class _Writer:
             except psycopg.errors.CheckViolation as error:
                 self._partitions.forget()  # a partition that we knew has been dropped
                 failure: Exception = error
+            except psycopg.errors.LockNotAvailable as error:
+                raise Locked("A vehicle is locked just now; send it again shortly.") from error
             except _again as error:
                 failure = error
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 # Whether a lost commit took place is unknown; the merge makes repeating it harmless.
                 self.close()
+                self.unsure = {job.organization_id for job in jobs}
                 failure = error
                 last = last or isinstance(error, (psycopg.errors.ConnectionTimeout, psycopg.errors.QueryCanceled))
             except BaseException:

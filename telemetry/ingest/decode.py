@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from fleet.lib.errors import MotorpoolError
 from telemetry.catalog import LONGEST_TEXT
-from telemetry.ingest.format import BadFormat, Body
+from telemetry.ingest.format import BadFormat, Body, TooLarge
 from telemetry.ingest.names import Columns, OrganizationNames, Sender
+from telemetry.ingest.parts import Part
 from telemetry.ingest.refusals import (
     SECOND,
     Kept,
-    Part,
     Refused,
     frame_refused,
     place_of,
@@ -37,6 +37,7 @@ OLDEST = 946_684_800 * SECOND
 """2000-01-01, in microseconds."""
 FURTHEST_AHEAD = 24 * 3600 * SECOND
 AHEAD = 5 * 60 * SECOND
+MOST_NEW_SIGNALS = 4_096
 
 
 class Forgotten(MotorpoolError):
@@ -71,26 +72,6 @@ class Wanted:
         return bool(self.vehicles or self.sources or self.signals)
 
 
-def parts_of(body: Body) -> list[Part]:
-    """The blocks, and the rows gathered into blocks of equal vehicle, source and signals."""
-    parts = [
-        Part(
-            block.vehicle, block.source, block.signals, block.frames,
-            lambda frame, index=index: {"block": index, "frame": frame},  # type: ignore[misc]
-            {"block": index},
-        )
-        for index, block in enumerate(body.blocks)
-    ]  # fmt: skip
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for index, row in enumerate(body.rows):
-        groups.setdefault((row.vehicle, row.source, *row.values), []).append(index)
-    for (vehicle, source, *signals), indexes in groups.items():
-        frames = [[body.rows[i].time, *body.rows[i].values.values()] for i in indexes]
-        place = lambda frame, indexes=indexes: {"row": indexes[frame]}  # noqa: E731
-        parts.append(Part(vehicle, source, signals, frames, place, {"row": indexes[0]}))
-    return parts
-
-
 def wanted_names(parts: Sequence[Part], names: OrganizationNames, sender: Sender) -> Wanted:
     """What of the parts' names is not remembered.
 
@@ -100,16 +81,18 @@ def wanted_names(parts: Sequence[Part], names: OrganizationNames, sender: Sender
     wanted = Wanted()
     for part in parts:
         if part.vehicle is None:
-            if len(sender.vehicles) != 1:
+            if sender.only_vehicle is None:
                 raise BadFormat("vehicle is missing, and the key is not bound to exactly one.")
         elif not names.is_fresh(str(part.vehicle)):
             wanted.vehicles.add(str(part.vehicle))
         if part.source not in names.sources:
             wanted.sources.add(part.source)
-        if names.columns_of(part.signals) is None:
+        if part.frames and names.columns_of(part.signals) is None:
             for index, name in enumerate(part.signals):
                 if name not in names.signals and name not in names.refused and name not in wanted.signals:
                     wanted.signals[name] = _kind_of(part, index + 1)
+    if len(wanted.signals) > MOST_NEW_SIGNALS:
+        raise TooLarge(f"A request may bring {MOST_NEW_SIGNALS} signals that were not used lately; send several.")
     return wanted
 
 
@@ -124,7 +107,7 @@ def decode(body: Body, parts: Sequence[Part], names: OrganizationNames, sender: 
     for part in parts:
         vehicle_id = _vehicle_of(part, names, sender)
         source_id = names.sources.get(part.source)
-        columns = names.columns_of(part.signals)
+        columns = names.columns_of(part.signals) if part.frames else None
         if vehicle_id is None:
             refused.note(whole_refused(part, "unknown_vehicle", _no_vehicle(part)))
         elif source_id is None:
@@ -140,11 +123,11 @@ def decode(body: Body, parts: Sequence[Part], names: OrganizationNames, sender: 
 
 def _vehicle_of(part: Part, names: OrganizationNames, sender: Sender) -> int | None:
     if part.vehicle is None:
-        return next(iter(sender.vehicles))
+        return sender.only_vehicle
     entry = names.vehicles.get(str(part.vehicle))
     if entry is None:
         raise Forgotten
-    return entry[1] if not sender.vehicles or entry[1] in sender.vehicles else None
+    return entry[1] if entry[1] is not None and sender.may_write(entry[1]) else None
 
 
 def _no_vehicle(part: Part) -> str:
@@ -180,7 +163,8 @@ def _block(
     else:
         cells = list(zip(*frames, strict=True))
         clock = _clock(cells[0], 1e6 / FACTORS[body.time_unit])
-        values, texts = _mixed_columns(part, columns, cells, clock, kept, refused)
+        seconds = clock * (FACTORS[body.time_unit] / 1e6)
+        values, texts = _mixed_columns(part, columns, cells, seconds, kept, refused)
     micros = clock * FACTORS[body.time_unit]
     good = (micros >= OLDEST) & (micros <= now + FURTHEST_AHEAD)
     if not good.all():
@@ -259,19 +243,19 @@ def _mixed_columns(
     part: Part,
     columns: Columns,
     cells: list[tuple[Any, ...]],
-    clock: NDArray[np.float64],
+    seconds: NDArray[np.float64],
     kept: Kept,
     refused: Refused,
 ) -> tuple[Values, Texts | None]:
-    values = np.full((len(clock), len(columns.numbers)), np.nan)
-    texts: Texts | None = np.full((len(clock), len(columns.texts)), None, object) if len(columns.texts) else None
+    values = np.full((len(seconds), len(columns.numbers)), np.nan)
+    texts: Texts | None = np.full((len(seconds), len(columns.texts)), None, object) if len(columns.texts) else None
     booleans = set(columns.booleans.tolist())
 
     def refuse(column: int, rows: list[int], cells: tuple[Any, ...], code: str, words: str) -> None:
         refused.add(
             len(rows),
             first=lambda i: reading_refused(
-                part, place_of(kept, rows[i]), column, code, words, clock[rows[i]], cells[rows[i]]
+                part, place_of(kept, rows[i]), column, code, words, seconds[rows[i]], cells[rows[i]]
             ),
         )
 

@@ -14,8 +14,9 @@ from fleet.lib.asgi import BodyTooLarge, ClientGone, Receive, Scope, Send, heade
 from fleet.lib.errors import MotorpoolError
 from telemetry.ingest import names as directory
 from telemetry.ingest.committer import Committer
-from telemetry.ingest.decode import Decoded, decode, parts_of, wanted_names
-from telemetry.ingest.format import parse
+from telemetry.ingest.decode import Decoded, decode, wanted_names
+from telemetry.ingest.format import Body, parse
+from telemetry.ingest.parts import parts_of
 from telemetry.ingest.refusals import MOST_LISTED
 from vehicles.models import Device
 
@@ -24,6 +25,7 @@ DECLARED_WIRE_LIMIT = 4_000_000
 INFLATED_LIMIT = 16_000_000
 LARGE_BODY = 65_536
 """From here on decoding takes long enough to leave the event loop."""
+LARGE_PACKED = LARGE_BODY // 8
 _CHALLENGE = [(b"www-authenticate", b'Bearer realm="motorpool"')]
 
 log = structlog.get_logger(__name__)
@@ -54,12 +56,12 @@ class IngestEndpoint:
                 error = _Refusal("Use POST.", code="method_not_allowed", status=405)
                 return await refuse(receive, send, error, [(b"allow", b"POST")])
             sender = await _authenticate(scope)
-            body = await self._read(scope, receive)
-            if len(body) > LARGE_BODY:
+            body, encoding = await _read(scope, receive)
+            if len(body) > (LARGE_PACKED if encoding else LARGE_BODY):
                 async with self._large:
-                    decoded, parsed = await self._decode(body, sender)
+                    decoded, parsed = await _decode(await asyncio.to_thread(_unpack, body, encoding), sender)
             else:
-                decoded, parsed = await self._decode(body, sender)
+                decoded, parsed = await _decode(_unpack(body, encoding), sender)
             del body
             batch = str(uuid.uuid4())
             if decoded.blocks or decoded.refused.kept:
@@ -88,32 +90,36 @@ class IngestEndpoint:
         }
         return await respond(send, 200, answer)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes:
-        kind = header(scope, b"content-type").split(b";")[0].strip().lower()
-        if kind not in (b"", b"application/json"):
-            raise _Refusal("Send Content-Type: application/json.", code="unsupported_media_type", status=415)
-        encoding = header(scope, b"content-encoding").decode("latin-1").strip().lower()
-        body = await read_body(scope, receive, WIRE_LIMIT, DECLARED_WIRE_LIMIT)
-        if encoding in ("", "identity"):
-            if len(body) > INFLATED_LIMIT:
-                raise BodyTooLarge(f"The body may have {INFLATED_LIMIT} bytes.")
-            return body
-        if len(body) < LARGE_BODY // 8:
-            return inflate(body, encoding, INFLATED_LIMIT)
-        return await asyncio.to_thread(inflate, body, encoding, INFLATED_LIMIT)
 
-    async def _decode(self, body: bytes, sender: directory.Sender) -> tuple[Decoded, Any]:
-        parsed = await asyncio.to_thread(parse, body) if len(body) > LARGE_BODY else parse(body)
-        parts = parts_of(parsed)
-        names = directory.organization_names(sender.organization_id)
-        wanted = wanted_names(parts, names, sender)
-        if wanted:
-            found = directory.in_thread(directory.load, names, wanted.vehicles, wanted.sources, wanted.signals)
-            await asyncio.wrap_future(found)
-        now = time.time_ns() // 1_000
-        if len(body) > LARGE_BODY:
-            return await asyncio.to_thread(decode, parsed, parts, names, sender, now), parsed
-        return decode(parsed, parts, names, sender, now), parsed
+async def _read(scope: Scope, receive: Receive) -> tuple[bytes, str]:
+    """The body as it came, and its encoding."""
+    kind = header(scope, b"content-type").split(b";")[0].strip().lower()
+    if kind not in (b"", b"application/json"):
+        raise _Refusal("Send Content-Type: application/json.", code="unsupported_media_type", status=415)
+    encoding = header(scope, b"content-encoding").decode("latin-1").strip().lower()
+    return await read_body(scope, receive, WIRE_LIMIT, DECLARED_WIRE_LIMIT), "" if encoding == "identity" else encoding
+
+
+def _unpack(body: bytes, encoding: str) -> bytes:
+    body = inflate(body, encoding, INFLATED_LIMIT)
+    if len(body) > INFLATED_LIMIT:
+        raise BodyTooLarge(f"The body may have {INFLATED_LIMIT} bytes.")
+    return body
+
+
+async def _decode(body: bytes, sender: directory.Sender) -> tuple[Decoded, Body]:
+    large = len(body) > LARGE_BODY
+    parsed = await asyncio.to_thread(parse, body) if large else parse(body)
+    parts = parts_of(parsed)
+    names = directory.organization_names(sender.organization_id)
+    wanted = wanted_names(parts, names, sender)
+    if wanted:
+        found = directory.in_thread(directory.load, names, wanted.vehicles, wanted.sources, wanted.signals)
+        await asyncio.wrap_future(found)
+    now = time.time_ns() // 1_000
+    if large:
+        return await asyncio.to_thread(decode, parsed, parts, names, sender, now), parsed
+    return decode(parsed, parts, names, sender, now), parsed
 
 
 async def _authenticate(scope: Scope) -> directory.Sender:

@@ -20,27 +20,38 @@ from django.utils import timezone
 from numpy.typing import NDArray
 
 from fleet.accounts.models import Organization, secret_hash
-from telemetry import catalog
+from telemetry import catalog, directory
 from telemetry.models import Signal, Source
 from telemetry.readings import Ids
-from vehicles.access import names_of
-from vehicles.models import Device, Vehicle
+from vehicles.access import find_vehicle_ids
+from vehicles.models import Device
 
 R = TypeVar("R")
 
 MOST_REMEMBERED = 100_000
 MOST_REFUSED = 10_000
+LARGEST_VALUE = 1e15
+"""Bound of signals without a range: sums of what the store holds must stay finite."""
 SOURCE_QUOTA = 200
 _threads = ThreadPoolExecutor(2, thread_name_prefix="names")
 
 
 @dataclass(frozen=True)
 class Sender:
-    """An authenticated device; ``vehicles`` is empty where it may write all of its organization's."""
+    """An authenticated device; ``vehicles`` is None where it may write all of its organization's."""
 
     device_id: int
     organization_id: int
-    vehicles: frozenset[int]
+    vehicles: frozenset[int] | None
+
+    def may_write(self, vehicle_id: int) -> bool:
+        """Whether the device may write the vehicle."""
+        return self.vehicles is None or vehicle_id in self.vehicles
+
+    @property
+    def only_vehicle(self) -> int | None:
+        """The vehicle of a device that is bound to exactly one."""
+        return next(iter(self.vehicles)) if self.vehicles is not None and len(self.vehicles) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,8 @@ def find_sender(key: str) -> Sender | None:
         _senders.pop(digest, None)
         return None
     Device.objects.filter(pk=device.pk).update(last_seen=timezone.now())
-    sender = Sender(device.pk, device.organization_id, frozenset(device.vehicles.values_list("pk", flat=True)))
+    bound = None if device.all_vehicles else frozenset(device.vehicles.values_list("pk", flat=True))
+    sender = Sender(device.pk, device.organization_id, bound)
     _remember(_senders, digest, (time.monotonic() + settings.KEY_CACHE_SECONDS, sender))
     return sender
 
@@ -150,9 +162,11 @@ def load(names: OrganizationNames, vehicles: set[str], sources: set[str], signal
         signals: name to kind (number, boolean, text), as the first value suggests it for a new signal.
     """
     expires = time.monotonic() + settings.KEY_CACHE_SECONDS
-    for identifier in vehicles:
-        vehicle_id = _find_vehicle(names.organization_id, identifier)
-        _remember(names.vehicles, identifier, (expires if vehicle_id is not None else 0.0, vehicle_id))
+    if vehicles:
+        found = find_vehicle_ids(names.organization_id, vehicles)
+        for identifier in vehicles:
+            vehicle_id = found.get(identifier)
+            _remember(names.vehicles, identifier, (expires if vehicle_id is not None else 0.0, vehicle_id))
     if sources:
         _load_sources(names, sources)
     if signals:
@@ -175,14 +189,6 @@ def _remember(cache: dict[Any, Any], key: Any, value: Any) -> None:
     if len(cache) >= MOST_REMEMBERED:
         cache.clear()
     cache[key] = value
-
-
-def _find_vehicle(organization_id: int, identifier: str) -> int | None:
-    if "\0" in identifier or len(identifier) > 100:
-        return None
-    rows = Vehicle.objects.filter(names_of(identifier), organization_id=organization_id).values_list("pk", "vin")
-    found = sorted(set(rows), key=lambda row: (str(row[0]) != identifier, row[1] != identifier.upper()))
-    return found[0][0] if found else None
 
 
 def _load_sources(names: OrganizationNames, wanted: set[str]) -> None:
@@ -229,9 +235,10 @@ def _know(names: OrganizationNames, signal: Signal) -> None:
     names.signals[signal.name] = KnownSignal(
         signal.pk,
         signal.kind,
-        -np.inf if signal.minimum is None else signal.minimum,
-        np.inf if signal.maximum is None else signal.maximum,
+        -LARGEST_VALUE if signal.minimum is None else signal.minimum,
+        LARGEST_VALUE if signal.maximum is None else signal.maximum,
     )
+    directory.remember(signal)
 
 
 def _columns(names: OrganizationNames, wanted: Iterable[str]) -> Columns:

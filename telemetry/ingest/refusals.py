@@ -10,27 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telemetry.ingest.names import Columns
+from telemetry.ingest.parts import Part
 from telemetry.readings import Rejection, Times, Values
 
 SECOND = 1_000_000
 MOST_LISTED = 100
-MOST_KEPT = 1_000
+MOST_KEPT = 10_000
 
-Place = Callable[[int], dict[str, int]]
 Kept = NDArray[np.intp] | None
 """Places of the frames that are left, None for all."""
-
-
-@dataclass
-class Part:
-    """Frames with the same vehicle, source and signals, from a block or from rows."""
-
-    vehicle: str | int | None
-    source: str
-    signals: list[str]
-    frames: list[list[Any]]
-    place: Place
-    block_place: dict[str, int]
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ AUTH_SECONDS = 10
 MOST_NAMED = 10_000
 
 log = structlog.get_logger(__name__)
+# Each in a thread of its own: one slow look-up must not hold up the others.
+_in_thread = functools.partial(database_sync_to_async, thread_sensitive=False)
 _json = msgspec.json.Encoder()
 
 
@@ -43,7 +46,7 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         """Take the handshake; without a credential the first message has to bring one."""
         try:
-            found = await database_sync_to_async(credentials.of_scope)(self.scope)
+            found = await _in_thread(credentials.of_scope)(self.scope)
         except AuthenticationFailed:
             await self.close()
             return
@@ -77,7 +80,7 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             message = _decode(text_data)
             if message.get("type") != "auth" or not isinstance(message.get("token"), str):
                 raise MotorpoolError("Sign in first.")
-            found = await database_sync_to_async(credentials.of_bearer)(message["token"])
+            found = await _in_thread(credentials.of_bearer)(message["token"])
         except (MotorpoolError, AuthenticationFailed):
             await self.close(4401)
             return
@@ -118,17 +121,19 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         vehicles = _names(message.get("vehicles", "all"), "vehicles")
         signals = _names(message.get("signals", "all"), "signals")
         resume = message.get("resume", {})
-        if not isinstance(resume, dict) or not all(isinstance(seq, int) for seq in resume.values()):
+        if not isinstance(resume, dict) or not all(
+            isinstance(seq, int) and k.isascii() and k.isdecimal() and len(k) < 10 for k, seq in resume.items()
+        ):
             raise MotorpoolError("resume maps vehicle ids to the last seq that was received.")
         organization_id = self.credential.organization_id
-        ids = await database_sync_to_async(snapshot.resolve)(organization_id, vehicles)
+        ids = await _in_thread(snapshot.resolve)(organization_id, vehicles)
         wanted = Subscription(ids, frozenset(signals) if signals is not None else None, hz_of(message.get("max_hz")))
         # Frames flow from here on and wait behind the snapshot, so that none falls between the two.
         self.outbox.held = True
         self.subscription = wanted
         try:
-            pieces, versions = await database_sync_to_async(snapshot.build)(
-                organization_id, ids, wanted.signals, {int(k): v for k, v in resume.items() if k.isdecimal()}
+            pieces, versions = await _in_thread(snapshot.build)(
+                organization_id, ids, wanted.signals, {int(k): v for k, v in resume.items()}
             )
         except BaseException:
             self.outbox.held = False

@@ -19,7 +19,7 @@ from django.conf import settings
 from telemetry.live import messages
 from telemetry.live.credentials import Credential, still_valid
 from telemetry.live.encoding import frames_text, newest_texts, text_of
-from telemetry.live.subscription import Newest, Outbox, Subscription, now
+from telemetry.live.subscription import GAP, Newest, Outbox, Subscription, now
 
 FLUSH_SECONDS = 0.05
 HEARTBEAT_SECONDS = 15.0
@@ -206,7 +206,7 @@ class Hub:
             if text is None:
                 text = shapes[shape] = frames_text(message, times, values, subscription.signals, previous)
             if text:
-                subscription.sent[message.vehicle_id] = message.version
+                subscription.sent[message.vehicle_id] = max(message.version, previous or 0)
                 socket.outbox.put(("frames", *key), text)
 
     async def _flush(self) -> None:
@@ -242,7 +242,7 @@ class Hub:
     def _gap(self, sockets: Iterable[Socket]) -> None:
         for socket in sockets:
             if socket.subscription:
-                socket.outbox.put(("gap",), '{"type":"gap"}')
+                socket.outbox.put(("gap",), GAP)
 
     # --- Keeping sockets honest ---------------------------------------------------------------------------
 
@@ -263,7 +263,7 @@ class Hub:
                 continue
             credentials = {socket.credential for socket in sockets}
             try:
-                valid = await database_sync_to_async(still_valid)(credentials)
+                valid = await database_sync_to_async(still_valid, thread_sensitive=False)(credentials)
             except Exception as error:
                 log.warning("hub.revalidation_failed", error=str(error)[:200])
                 continue

@@ -15,7 +15,7 @@ from typing import Any
 import redis.asyncio
 import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from telemetry.live import messages
 from telemetry.readings import Block, Outcome
@@ -47,16 +47,26 @@ class Publisher:
         self._bell = asyncio.Event()
         self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._ring_bell())]
 
-    def committed(self, stored: list[tuple[Block, Outcome]]) -> None:
-        """Take over what a commit thread stored; called from that thread."""
-        try:
-            encoded = [(b.organization_id, messages.of_block(b, outcome.version)) for b, outcome in stored]
-        finally:
-            connection.close()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
-            self._loop.call_soon_threadsafe(self._offer, encoded)
+    def committed(self, stored: list[tuple[Block, Outcome]], unsure: set[int]) -> None:
+        """Take over what a commit thread stored; called from that thread.
 
-    def _offer(self, encoded: list[tuple[int, bytes]]) -> None:
+        Args:
+            unsure: organizations whose subscribers must resynchronise.
+        """
+        encoded = []
+        lost = set(unsure)
+        for block, outcome in stored:
+            try:
+                encoded.append((block.organization_id, messages.of_block(block, outcome.version)))
+            except (DatabaseError, KeyError) as error:  # a name that this process has not met, and cannot ask for
+                log.warning("live.not_encoded", error=str(error)[:200])
+                lost.add(block.organization_id)
+        connection.close()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
+            self._loop.call_soon_threadsafe(self._offer, encoded, lost)
+
+    def _offer(self, encoded: list[tuple[int, bytes]], lost: set[int]) -> None:
+        self._lost |= lost
         for organization_id, data in encoded:
             if len(self._waiting) >= MOST_WAITING or self._bytes + len(data) > MOST_WAITING_BYTES:
                 self._lost.add(organization_id)

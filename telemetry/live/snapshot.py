@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fleet.accounts.models import Organization
-from fleet.lib.api import NotFound
 from fleet.lib.errors import MotorpoolError
 from telemetry import directory, store
 from telemetry.selectors import latest_states
-from vehicles.access import find_vehicle
+from vehicles.access import find_vehicle_ids
 
 MOST_FRAMES_RESUMED = 5_000
 MOST_BATCHES_RESUMED = 500
@@ -25,14 +23,11 @@ def resolve(organization_id: int, vehicles: list[str] | None) -> set[int] | None
     """
     if vehicles is None:
         return None
-    organization = Organization(pk=organization_id)
-    ids = set()
-    for identifier in vehicles:
-        try:
-            ids.add(find_vehicle(organization, identifier).pk)
-        except NotFound:
-            raise MotorpoolError(f"There is no vehicle {identifier[:50]!r} here.", code="not_found") from None
-    return ids
+    wanted = set(vehicles)
+    found = find_vehicle_ids(organization_id, wanted)
+    for identifier in wanted - found.keys():
+        raise MotorpoolError(f"There is no vehicle {identifier[:50]!r} here.", code="not_found")
+    return set(found.values())
 
 
 def build(
@@ -47,17 +42,19 @@ def build(
     versions = {vehicle_id: row.version for vehicle_id, row in rows.items()}
     messages: list[dict[str, Any]] = []
     fresh = []
+    left = MOST_FRAMES_RESUMED
     for vehicle_id, row in rows.items():
         since = resume.get(vehicle_id)
         if since is None or since > row.version:
             fresh.append(vehicle_id)
         elif since < row.version:
-            missed = _missed(organization_id, vehicle_id, since, signals)
+            missed = _missed(organization_id, vehicle_id, since, signals, left)
             if missed is None:
                 messages.append({"type": "gap", "vehicle": vehicle_id})
                 fresh.append(vehicle_id)
             else:
                 messages += missed
+                left -= sum(len(message["frames"]) for message in missed)
     states = latest_states(organization_id, {i: rows[i] for i in fresh})
     for vehicle_id in fresh:
         row = rows[vehicle_id]
@@ -82,17 +79,20 @@ def build(
 
 
 def _missed(
-    organization_id: int, vehicle_id: int, since: int, signals: frozenset[str] | None
+    organization_id: int, vehicle_id: int, since: int, signals: frozenset[str] | None, most: int
 ) -> list[dict[str, Any]] | None:
     """The frames of the batches after ``since``, None where they are too many."""
     batches = store.read_batches(organization_id, vehicle_id, since, MOST_BATCHES_RESUMED + 1)
-    if len(batches) > MOST_BATCHES_RESUMED or sum(batch.frames for batch in batches) > MOST_FRAMES_RESUMED:
+    if len(batches) > MOST_BATCHES_RESUMED or sum(batch.frames for batch in batches) > most:
         return None
     messages = []
     previous = since
     for batch in batches:
         span = store.Range(organization_id, vehicle_id, batch.first_time, batch.last_time + 1, batch.source_id)
-        frames = store.read_frames(span, MOST_FRAMES_RESUMED)
+        frames = store.read_frames(span, most + 1)
+        most -= len(frames)
+        if most < 0:
+            return None  # a sparse batch over a long span holds much that is not its own
         names: dict[str, None] = {}
         rows = []
         for time, _, ids, values, texts in frames:

@@ -17,6 +17,7 @@ MOST_HZ = 1_000.0
 QUEUE_MESSAGES = 256
 QUEUE_BYTES = 262_144
 SEND_SECONDS = 5.0
+GAP = '{"type":"gap"}'
 
 StreamKey = tuple[int, str]
 """Vehicle and source."""
@@ -87,21 +88,23 @@ class Subscription:
 
 
 class Outbox:
-    """Encoded messages on their way to one socket: bounded; when full, only the newest of each kind is kept."""
+    """Encoded messages on their way to one socket. Bounded: when it is full, only the newest frames of each vehicle
+    and source are kept, and once the socket has caught up, a ``gap`` tells it to resynchronise.
+    """
 
     def __init__(self) -> None:
+        self._snapshot: deque[str] = deque()
         self._queue: deque[tuple[Any, str]] = deque()
-        self._bytes = 0
         self._coalesced: OrderedDict[Any, str] = OrderedDict()
+        self._bytes = 0
         self._wake = asyncio.Event()
         self.lagging = False
         self.held = False
         """While held, messages wait: a snapshot is on its way and has to be first."""
 
     def put_first(self, texts: list[str]) -> None:
-        """Put a snapshot before all that waits, and let everything go."""
-        self._queue.extendleft((("snapshot", index), text) for index, text in reversed(list(enumerate(texts))))
-        self._bytes += sum(map(len, texts))
+        """Send a snapshot before all that waits, and let everything go."""
+        self._snapshot.extend(texts)
         self.held = False
         self._wake.set()
 
@@ -125,15 +128,20 @@ class Outbox:
     async def get(self) -> str:
         """The next message: in order, or the newest first while the socket lags."""
         while True:
-            if self._queue and not self.held:
-                _, text = self._queue.popleft()
-                self._bytes -= len(text)
-                return text
-            if self._coalesced and not self.held:
-                _, text = self._coalesced.popitem(last=True)
-                self._bytes -= len(text)
-                self.lagging = bool(self._coalesced)
-                return text
+            if not self.held:
+                if self._snapshot:
+                    return self._snapshot.popleft()
+                if self._queue:
+                    text = self._queue.popleft()[1]
+                    self._bytes -= len(text)
+                    return text
+                if self._coalesced:
+                    text = self._coalesced.popitem(last=True)[1]
+                    self._bytes -= len(text)
+                    return text
+                if self.lagging:
+                    self.lagging = False
+                    return GAP
             self._wake.clear()
             await self._wake.wait()
 

@@ -21,7 +21,7 @@ def open_connection() -> Connection[Any]:
     parameters = connection.get_connection_params()
     for name in ("pool", "cursor_factory", "context", "prepare_threshold"):
         parameters.pop(name, None)
-    options = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+    options = "-c statement_timeout=10s -c lock_timeout=500ms -c idle_in_transaction_session_timeout=30s"
     parameters |= {"connect_timeout": 2, "tcp_user_timeout": 5000, "application_name": "motorpool ingest"}
     opened = psycopg.connect(**parameters, options=options, autocommit=True)
     wire.adapt(opened)
@@ -33,8 +33,7 @@ def cursor() -> Iterator[Cursor[Any]]:
     """A binary cursor on the current thread's Django connection, inside its transaction."""
     connection.ensure_connection()
     raw: Any = connection.connection
-    raw = getattr(raw, "connection", raw)
-    with psycopg.Cursor(raw) as opened:
+    with connection.wrap_database_errors, psycopg.Cursor(raw) as opened:
         wire.adapt(opened)
         opened.format = psycopg.pq.Format.BINARY
         yield opened

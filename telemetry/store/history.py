@@ -11,6 +11,9 @@ from psycopg import Cursor, sql
 from telemetry.readings import Ids, Times, Values
 from telemetry.store.connections import cursor
 
+SIGNALS_PER_QUERY = 100
+"""PostgreSQL returns at most 1,664 columns."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -83,8 +86,13 @@ def read_bounds(organization_id: int, vehicle_id: int) -> tuple[int, int] | None
 
 def read_summary(wanted: Range, numbers: list[int]) -> dict[int, Summary]:
     """Count, extremes, mean, first and last of numeric signals; signals without a reading are left out."""
-    if not numbers:
-        return {}
+    result: dict[int, Summary] = {}
+    for first in range(0, len(numbers), SIGNALS_PER_QUERY):
+        result |= _summary(wanted, numbers[first : first + SIGNALS_PER_QUERY])
+    return result
+
+
+def _summary(wanted: Range, numbers: list[int]) -> dict[int, Summary]:
     columns = sql.SQL(", ").join(
         sql.SQL("count({v}), min({v}), max({v}), sum({v})").format(v=_number(index)) for index in range(len(numbers))
     )

@@ -10,6 +10,8 @@ import psycopg
 from django.conf import settings
 from psycopg import Connection, sql
 
+from telemetry.store.connections import cursor
+
 BY_YEAR_BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
 ORIGIN = datetime(2020, 1, 1, tzinfo=UTC)
 LOCK = 0x6D6F746F
@@ -84,6 +86,21 @@ def make_ahead(connection: Connection[Any], now: datetime) -> int:
     spans = partitions.missing(first, _microseconds(now + timedelta(days=14)))
     partitions.ensure(connection, spans)
     return len(spans)
+
+
+def partition_widths() -> set[int]:
+    """The widths, in days, of the partitions that exist from 2020 on."""
+    with cursor() as opened:
+        return {int(row[0]) for row in opened.execute(_WIDTHS)}
+
+
+_WIDTHS = r"""
+    SELECT DISTINCT extract(epoch FROM (edges[2]::timestamptz - edges[1]::timestamptz))::int / 86400
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
+        LATERAL (SELECT array(SELECT m[1] FROM regexp_matches(
+            pg_get_expr(c.relpartbound, c.oid), $$'([^']+)'$$, 'g') AS m)) AS found (edges)
+    WHERE i.inhparent = to_regclass('telemetry_frame') AND edges[1]::timestamptz >= '2020-01-01'
+"""
 
 
 def _create(connection: Connection[Any], span: Span) -> None:

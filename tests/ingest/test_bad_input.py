@@ -6,6 +6,7 @@ import gzip
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -195,6 +196,75 @@ def _flood(portal: Portal, key: str, chunked: bool, path: str = "/api/v1/telemet
         except ConnectionResetError:
             pass
     return int(answer[9:12] or b"0")
+
+
+def test_hostile_text_costs_linear_time(portal: Portal, team: Team) -> None:
+    begun = time.monotonic()
+    for body in (b'"' + b'\\"' * 400_000, b"[" * 900_000, b'"' * 900_000, b"\\" * 900_000):
+        assert post(portal, team, body).status_code == 400
+        with portal.client() as client:
+            assert (
+                client.post(
+                    "/api/v1/auth/token", content=body, headers={"Content-Type": "application/json"}
+                ).status_code
+                == 400
+            )
+    members = gzip.compress(b"") * 40_000
+    assert post(portal, team, members, **{"Content-Encoding": "gzip"}).status_code == 400
+    assert time.monotonic() - begun < 8
+
+
+def test_a_key_whose_vehicles_are_gone_writes_nothing(portal: Portal, team: Team) -> None:
+    from vehicles.services import device_create, vehicle_create
+
+    doomed = vehicle_create(organization=team.organization, user=None, name="doomed")
+    _, team.key = device_create(organization=team.organization, user=None, name="bound", vehicles=[doomed])
+    doomed.delete()
+    body = post(portal, team, block(team)).json()
+    assert body["rejected"][0]["code"] == "unknown_vehicle"
+
+
+def test_one_locked_vehicle_delays_no_other(portal: Portal, team: Team, strangers: Team) -> None:
+    from django.db import connection, transaction
+
+    assert post(portal, team, block(team)).status_code == 200
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM telemetry_latest WHERE vehicle_id = %s FOR UPDATE", [team.vehicle.pk])
+        with ThreadPoolExecutor(1) as pool:
+            stuck = pool.submit(post, portal, team, block(team))
+            begun = time.monotonic()
+            assert post(portal, strangers, block(strangers)).status_code == 200
+            assert time.monotonic() - begun < 3
+            answer = stuck.result()
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"]
+    assert post(portal, team, block(team)).status_code == 200
+
+
+def test_huge_values_of_new_signals_are_refused_so_that_sums_stay_finite(portal: Portal, team: Team) -> None:
+    body = post(portal, team, block(team, signals=["my.huge"], frames=[[NOW + i, 1.7e308] for i in range(20)])).json()
+    assert body["rejected"][0]["code"] == "out_of_range"
+
+
+def test_rows_of_one_instant_are_written_in_order(portal: Portal, team: Team) -> None:
+    rows = [{"engine.rpm": 1}, {"engine.rpm": 2, "vehicle.speed": 1}, {"engine.rpm": 3}]
+    body = {"rows": [{"vehicle": team.vehicle.pk, "time": NOW, "values": values} for values in rows]}
+    assert post(portal, team, body).json()["corrected"] == 2
+    with portal.client(team.tokens["viewer"]) as client:
+        latest = client.get(f"/api/v1/vehicles/{team.vehicle.pk}/latest").json()["signals"]
+    assert latest["engine.rpm"]["value"] == 3
+
+
+@pytest.mark.long
+def test_a_silent_request_ends(portal: Portal, team: Team) -> None:
+    head = (
+        f"POST /api/v1/telemetry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {team.key}\r\nContent-Length: 9\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", portal.port), 60) as connection:
+        connection.sendall(head.encode())
+        connection.settimeout(45)
+        assert connection.recv(1000)[9:12] == b"408"
 
 
 @pytest.mark.long

@@ -148,6 +148,8 @@ def test_any_accepted_date_is_stored(portal: Portal, team: Team) -> None:
         {"signals": "engine.rpm", "from": "yesterday"},
         {"signals": "engine.rpm", "from": "1e400"},
         {"signals": "engine.rpm", "from": "nan"},
+        {"signals": "engine.rpm", "from": "0001-01-01T00:00:00+14:00"},
+        {"signals": "engine.rpm", "to": "9999-12-31T23:59:59-14:00"},
         {"signals": "engine.rpm", "from": "9999999999999999"},
         {"signals": "engine.rpm", "from": "5", "to": "4"},
         {"signals": "engine.rpm", "units": "nautical"},
@@ -165,6 +167,20 @@ def test_a_nul_in_an_address_is_400(portal: Portal, team: Team) -> None:
     with portal.client(team.tokens["viewer"]) as client:
         for path in ("vehicles?search=%00", "vehicles/%00", "vehicles/1/history?signals=%00", "signals?page=%00"):
             assert client.get(f"/api/v1/{path}").status_code == 400
+
+
+def test_a_vehicle_of_many_signals_is_summed_up(portal: Portal, team: Team) -> None:
+    names = [f"my.s{i:03}" for i in range(450)]
+    send(portal, team, signals=names, frames=[[START, *range(450)]])
+    body = get(portal, team, "summary")
+    assert len(body["signals"]) == 450
+
+
+@pytest.mark.parametrize("cursor", ["cD1hYmM=", "cD0lMDA=", "cj0xJnA9AA==", "x"])
+def test_odd_cursors_are_404(portal: Portal, team: Team, cursor: str) -> None:
+    with portal.client(team.tokens["admin"]) as client:
+        for path in ("rejected", "audit"):
+            assert client.get(f"/api/v1/{path}?cursor={cursor}").status_code == 404
 
 
 def test_an_empty_vehicle_answers_empty(portal: Portal, team: Team) -> None:

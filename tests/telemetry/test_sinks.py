@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -58,8 +59,12 @@ def record(claims: list[sinks.Claim]) -> None:
     time.sleep(0.05)
 
 
+poisoned: set[int] = set()
+
+
 def fail(claims: list[sinks.Claim]) -> None:
-    raise RuntimeError("broken on purpose")
+    if any(claim.vehicle_id in poisoned for claim in claims):
+        raise RuntimeError("broken on purpose")
 
 
 def test_many_workers_do_the_work_once(portal: Portal, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,15 +82,19 @@ def test_many_workers_do_the_work_once(portal: Portal, team: Team, monkeypatch: 
     assert [vehicle for call in calls for vehicle in call].count(team.vehicle.pk) == 1
 
 
-def test_a_failing_sink_stops_no_other_and_ends_after_five_attempts(
-    portal: Portal, team: Team, monkeypatch: pytest.MonkeyPatch
+def test_a_failing_vehicle_holds_back_no_other_sink_and_no_other_vehicle(
+    portal: Portal, team: Team, strangers: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sinks, "SINKS", {"broken": f"{__name__}.fail", "state": sinks.SINKS["state"]})
+    poisoned.add(team.vehicle.pk)
     send(portal, team, **{"vehicle.speed": 50.0})
-    for _ in range(7):
+    send(portal, strangers, **{"vehicle.speed": 50.0})
+    for _ in range(sinks.MOST_ATTEMPTS):
         sinks.run_all()
-        SinkProgress.objects.filter(sink="broken").update(lease_until=None)
-    assert state(team).state == "moving"
+        SinkProgress.objects.filter(sink="broken", attempts__lt=sinks.MOST_ATTEMPTS).update(lease_until=None)
+    assert state(team).state == state(strangers).state == "moving"
     progress = SinkProgress.objects.get(sink="broken", vehicle_id=team.vehicle.pk)
-    assert progress.attempts == sinks.MOST_ATTEMPTS
     assert "broken on purpose" in progress.error
+    assert progress.lease_until is not None
+    assert progress.lease_until - timezone.now() > timedelta(minutes=50)  # it rests
+    assert SinkProgress.objects.get(sink="broken", vehicle_id=strangers.vehicle.pk).error == ""

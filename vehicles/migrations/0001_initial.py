@@ -60,7 +60,8 @@ class Migration(migrations.Migration):
                 ('revoked_at', models.DateTimeField(blank=True, null=True)),
                 ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='devices', to='accounts.organization')),
-                ('vehicles', models.ManyToManyField(blank=True, help_text='None: every vehicle of the organization.', related_name='devices', to='vehicles.vehicle')),
+                ('all_vehicles', models.BooleanField(default=False, help_text='May write every vehicle of the organization.')),
+                ('vehicles', models.ManyToManyField(blank=True, related_name='devices', to='vehicles.vehicle')),
             ],
             options={
                 'ordering': ['name', 'id'],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from typing import Optional
+from typing import Any, Dict, Optional
 
 import httpx
 
@@ -16,7 +16,7 @@ from motorpool_collector.spool import Spool, Spooled
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
-NEVER = (400, 404, 405, 411, 413, 415, 422)
+NEVER = (400, 411, 413, 415, 422)
 """Answers that the same batch would get for ever."""
 
 log = logging.getLogger("motorpool_collector.uplink")
@@ -75,7 +75,11 @@ class Uplink:
                 self._idle.set()
                 self._wake.wait()
                 continue
-            delay = self._send(batch)
+            try:
+                delay = self._send(batch)
+            except Exception:
+                log.exception("sending failed; trying again")
+                delay = LONGEST_WAIT / 4
             if delay is None:
                 wait = FIRST_WAIT
                 continue
@@ -89,15 +93,17 @@ class Uplink:
         except httpx.HTTPError as error:
             log.warning("the portal cannot be reached (%s); %d batches wait", error, self.spool.depth())
             return 0.0
-        if answer.status_code == 200:
-            body = answer.json()
+        body = _committed(answer, batch)
+        if body is not None:
             self.sent_frames += batch.frames
             if body.get("rejected_count"):
                 self.rejected += body["rejected_count"]
                 log.warning("%d readings were refused, the first: %s", body["rejected_count"], body["rejected"][:1])
             self.spool.delete(batch.seq)
             return None
-        words = answer.text[:300]
+        words = (
+            answer.text[:300] if answer.status_code != 200 else "200, but not as a portal does; is the address right?"
+        )
         if answer.status_code in NEVER:
             log.error("the portal refuses batch %d (%d %s); it is set aside", batch.seq, answer.status_code, words)
             self.refused += 1
@@ -106,3 +112,16 @@ class Uplink:
         log.warning("the portal answers %d %s; %d batches wait", answer.status_code, words, self.spool.depth())
         after = answer.headers.get("Retry-After", "")
         return float(after) if after.isdigit() else 0.0
+
+
+def _committed(answer: httpx.Response, batch: Spooled) -> Optional[Dict[str, Any]]:
+    """The portal's acknowledgement of this very batch, None for anything else (a captive portal says 200 too)."""
+    if answer.status_code != 200:
+        return None
+    try:
+        body = answer.json()
+    except ValueError:
+        return None
+    if not isinstance(body, dict) or (body.get("boot"), body.get("seq")) != (batch.boot, batch.seq):
+        return None
+    return body if "batch" in body else None
