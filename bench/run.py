@@ -27,7 +27,7 @@ from django.db import connection  # noqa: E402
 from bench import data, peers  # noqa: E402
 from bench.live import Watcher, open_socket, watch  # noqa: E402
 from bench.load import Connection, Result, request, run  # noqa: E402
-from bench.portal import Measured, measured_portal, postgres_cpu, process_cpu  # noqa: E402
+from bench.portal import Measured, measured_portal, postgres_cpu, process_cpu, settle  # noqa: E402
 from telemetry import store  # noqa: E402
 from telemetry.store import wire  # noqa: E402
 
@@ -159,7 +159,8 @@ class Bench:
         return per_connection
 
     def reading(self) -> None:
-        """Latest of all vehicles and history, over HTTP, p50."""
+        """Latest of all vehicles and history, over HTTP, p50, once the server has tidied up behind the writing."""
+        settle()
         self._get("(e) latest of 100 vehicles", "/api/v1/vehicles/latest", 50)
         slow, fast = self.portal.vehicles[0], self.portal.vehicles[1]
         begin = float(int(time.time()) - 40 * 86_400)
@@ -171,6 +172,7 @@ class Bench:
                 moved = [[round(begin + (first + i) * step, 1), *row[1:]] for i, row in enumerate(rows)]
                 requests.append(data.post(self.portal.key, vehicle, moved))
             assert not run(self.portal.port, [requests]).failures
+        settle()
         for name, vehicle, span in (
             ("1 h at 3.6 s", slow, 3_600), ("1 h at 10 Hz", fast, 3_600), ("24 h at 10 Hz", fast, 86_400),
         ):  # fmt: skip

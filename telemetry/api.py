@@ -242,11 +242,11 @@ def _range(
         source_id = found.values_list("pk", flat=True).first()
         if source_id is None:
             raise ValidationError({"source": ["There is no such source."]})
-    bounds = store.read_bounds(organization.pk, vehicle_id)
     start = _microseconds(query["from"], "from") if query.get("from") else None
     end = _microseconds(query["to"], "to") if query.get("to") else None
     if start is not None and end is not None and start >= end:
         raise ValidationError({"from": ["from must be before to."]})
+    bounds = (0, 0) if start is not None and end is not None else store.read_bounds(organization.pk, vehicle_id)
     if bounds is None:
         return None
     if end is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,7 +73,8 @@ def read_history(wanted: Range, numbers: list[int], texts: list[int], points: in
     with cursor() as opened:
         if _fewer_than(opened, wanted, points):
             return _raw(opened, wanted, numbers, texts)
-        return _buckets(opened, wanted, numbers, texts, points)
+        with _planned_for_many(opened):
+            return _buckets(opened, wanted, numbers, texts, points)
 
 
 def read_bounds(organization_id: int, vehicle_id: int) -> tuple[int, int] | None:
@@ -97,7 +100,7 @@ def _summary(wanted: Range, numbers: list[int]) -> dict[int, Summary]:
         sql.SQL("count({v}), min({v}), max({v}), sum({v})").format(v=_number(index)) for index in range(len(numbers))
     )
     result = {}
-    with cursor() as opened:
+    with cursor() as opened, _planned_for_many(opened):
         row = opened.execute(sql.SQL("SELECT ") + columns + _source(wanted, numbers)).fetchone()
         assert row is not None
         for index, signal in enumerate(numbers):
@@ -117,6 +120,18 @@ def read_frames(wanted: Range, limit: int) -> list[tuple[int, int, Ids, Values, 
         return opened.execute(query + sql.SQL(" ORDER BY f.time, f.source_id LIMIT ") + sql.Literal(limit)).fetchall()
 
 
+@contextmanager
+def _planned_for_many(opened: Cursor[Any]) -> Iterator[None]:
+    """A transaction in which the planner joins and groups by hashing.
+
+    A partition that was filled a moment ago has no statistics yet; believing in one row, the planner would sort
+    all frames on disk and look the signal set up for each of them: four times as slow.
+    """
+    with opened.connection.transaction():
+        opened.execute("SELECT set_config('enable_sort', 'off', true), set_config('enable_nestloop', 'off', true)")
+        yield
+
+
 def _number(index: int) -> sql.Composable:
     return sql.SQL('f."values"[{}]').format(sql.Identifier("p", f"i{index}"))
 
@@ -134,7 +149,7 @@ def _source(wanted: Range, numbers: list[int] | None, joins: sql.Composable | No
         )
         ids = sql.Literal(numbers)
         joins = sql.SQL(
-            "JOIN (SELECT id, {places} FROM telemetry_signalset WHERE signals && {ids}::int4[]) p"
+            "JOIN (SELECT id, {places} FROM telemetry_signalset WHERE signals && {ids}::int4[] OFFSET 0) p"
             " ON p.id = f.signal_set_id"
         ).format(places=places, ids=ids)
     query = _FROM.format(
