@@ -23,6 +23,7 @@ from django.test.utils import setup_databases, teardown_databases
 
 from tests.portal import Portal, running_portal
 
+pytest_plugins = ["tests.browser.demo"]
 CANARY = "canary-of-another-tenant"
 _numbers = itertools.count(os.getpid() * 1000)
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -6,6 +6,7 @@ of COPY. All integers are big-endian; times are microseconds since 2000.
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import Any
 
@@ -229,17 +230,10 @@ def frame_rows(
     return b"".join(parts)
 
 
-def _rows_of_one_mask(
-    organization_id: int,
-    vehicle_id: int,
-    source_id: int,
-    signal_set_id: int,
-    times: Times,
-    values: Values,
-    mask: NDArray[np.bool_] | None,
-    texts: list[bytes | None] | None,
-) -> bytes:
-    width = values.shape[1]
+@functools.lru_cache(1_000)
+def _row_layout(width: int, packed_mask: bytes | None, without_texts: bool) -> tuple[np.dtype[Any], int]:
+    """The layout of a COPY row, and the bytes of its array; making one costs more than filling a row."""
+    mask = None if packed_mask is None else np.frombuffer(packed_mask, bool)
     fields: list[tuple[str, str]] = [("fields", ">i2")]
     for name, kind in (("organization", ">i4"), ("vehicle", ">i4"), ("time", ">i8"), ("source", ">i4"), ("set", ">i4")):
         fields += [(f"{name}_length", ">i4"), (name, kind)]
@@ -255,9 +249,24 @@ def _rows_of_one_mask(
                 fields.append((f"l{index}", ">i4"))
                 if not mask[index]:
                     fields.append((f"v{index}", ">f8"))
-    if texts is None:
+    if without_texts:
         fields.append(("texts_length", ">i4"))
-    rows = np.empty(len(times), np.dtype(fields))
+    return np.dtype(fields), array_bytes
+
+
+def _rows_of_one_mask(
+    organization_id: int,
+    vehicle_id: int,
+    source_id: int,
+    signal_set_id: int,
+    times: Times,
+    values: Values,
+    mask: NDArray[np.bool_] | None,
+    texts: list[bytes | None] | None,
+) -> bytes:
+    width = values.shape[1]
+    layout, array_bytes = _row_layout(width, None if mask is None else mask.tobytes(), texts is None)
+    rows = np.empty(len(times), layout)
     rows["fields"] = 7
     for name, value, size in (
         ("organization", organization_id, 4), ("vehicle", vehicle_id, 4), ("time", times - EPOCH_2000, 8),

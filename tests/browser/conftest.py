@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-
-from tests.portal import ROOT, eventually, free_port
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -28,16 +20,6 @@ def chromium() -> str | None:
 
 
 @dataclass
-class Demo:
-    """A running ``make demo``."""
-
-    url: str
-    data: Path
-    process: subprocess.Popen[bytes]
-    facts: dict[str, Any]
-
-
-@dataclass
 class Trouble:
     """What a page must not do."""
 
@@ -45,36 +27,9 @@ class Trouble:
     foreign: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """The whole demo with its collectors, as a newcomer starts it, on the servers of this test run."""
-    data = tmp_path_factory.mktemp("demo") / "data"
-    port = free_port()
-    removed = ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "BASE_URL", "STATIC_ROOT", "DATABASE_URL", "REDIS_URL")
-    variables = {k: v for k, v in os.environ.items() if k not in removed}
-    variables |= {"PORT": str(port), "MOTORPOOL_DATA": str(data)}
-    data.parent.chmod(0o755)
-    command = [sys.executable, "-m", "fleet.embedded", "demo"]
-    process = subprocess.Popen(command, cwd=ROOT, env=variables)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        eventually(lambda: _ready(url, process), 120)
-        yield Demo(url, data, process, json.loads((data / "demo.json").read_text()))
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _ready(url: str, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, "the demo ended"
-    try:
-        return httpx.get(f"{url}/ready", timeout=2, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Closed after this folder's tests: its event loop would make Django refuse database calls in this thread."""
     path = chromium()
     if path is None:
         pytest.skip("no Chromium")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import Demo, Trouble, new_page, sign_in
+from tests.browser.conftest import Trouble, new_page, sign_in
+from tests.browser.demo import Demo
 from tests.portal import eventually
 
 pytestmark = pytest.mark.browser

@@ -1,0 +1,88 @@
+"""`make demo` from the outside: what it writes, how it ends, how it starts again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.browser.demo import Demo, ready
+from tests.portal import ROOT, eventually, free_port
+
+
+def processes_naming(folder: Path) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if os.fsencode(folder) in line:
+                found.append(int(entry.name))
+    return found
+
+
+def test_the_demo_file_is_private_and_whole(demo: Demo) -> None:
+    path = demo.data / "demo.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    facts = demo.facts
+    assert facts["url"] == demo.url
+    assert set(facts["users"]) == {"viewer", "operator", "admin"}
+    assert {"email", "password"} <= set(facts["staff"])
+    assert len(facts["device_keys"]) == 4
+    assert facts["api_token"].startswith("mpt_")
+    for name in ("secrets.json", "servers.json"):
+        assert stat.S_IMODE((demo.data / name).stat().st_mode) == 0o600
+    secrets = [facts["api_token"], *facts["device_keys"].values(), *(u["password"] for u in facts["users"].values())]
+    for log in (demo.data / "log").iterdir():
+        text = log.read_text(errors="replace")
+        assert not [secret for secret in secrets if secret in text], log.name
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("who", ["supervisor", "everybody"])
+def test_a_signal_ends_everything_and_a_second_start_keeps_the_data(tmp_path: Path, who: str) -> None:
+    data = tmp_path / "data"
+    tmp_path.chmod(0o755)
+    port = free_port()
+    removed = ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "BASE_URL", "STATIC_ROOT", "DATABASE_URL", "REDIS_URL")
+    variables = {k: v for k, v in os.environ.items() if k not in removed}
+    variables |= {"PORT": str(port), "MOTORPOOL_DATA": str(data)}
+    url = f"http://127.0.0.1:{port}"
+    facts = []
+    for turn in range(2):
+        begun = time.monotonic()
+        process = subprocess.Popen([sys.executable, "-m", "fleet.embedded", "demo"], cwd=ROOT, env=variables)
+        eventually(lambda process=process: ready(url, process), 240 if turn == 0 else 15)  # type: ignore[misc]
+        assert turn == 0 or time.monotonic() - begun < 15
+        facts.append(json.loads((data / "demo.json").read_text()))
+        targets = [process.pid] if who == "supervisor" else [*processes_naming(data), process.pid, process.pid]
+        for pid in targets:
+            os.kill(pid, signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert processes_naming(data) == []
+    assert facts[0] == facts[1]
+
+
+def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
+    for changes, words in (
+        ({"PORT": "abc"}, "PORT"),
+        ({"PORT": "70000"}, "PORT"),
+        ({"MOTORPOOL_SERVERS": "docker"}, "MOTORPOOL_SERVERS"),
+    ):
+        variables = {"PATH": os.environ["PATH"], "MOTORPOOL_DATA": str(tmp_path / "d"), "PORT": str(free_port())}
+        result = subprocess.run(
+            [sys.executable, "-m", "fleet.embedded", "run"],
+            cwd=ROOT, env={**variables, **changes}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert result.returncode == 1
+        assert words in result.stdout.strip().splitlines()[-1]
+        assert "Traceback" not in result.stderr
