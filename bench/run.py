@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+import numpy as np
 import psycopg
 
 os.environ.setdefault("DATABASE_POOL_SIZE", "0")
@@ -29,7 +30,7 @@ from bench.live import Watcher, open_socket, watch  # noqa: E402
 from bench.load import Connection, Result, request, run  # noqa: E402
 from bench.portal import Measured, measured_portal, postgres_cpu, process_cpu, settle  # noqa: E402
 from telemetry import store  # noqa: E402
-from telemetry.store import wire  # noqa: E402
+from telemetry.store import rows as rows_of  # noqa: E402
 
 RESULTS = Path("bench-results")
 SINGLE_CONNECTIONS = 16
@@ -81,22 +82,20 @@ class Bench:
 
     def bare_copy(self) -> float:
         """The same batches by binary COPY on one connection into an empty table of the same shape."""
-        import numpy as np  # noqa: PLC0415
-
         start = self._advance(data.FRAMES * 0.1)
         batches = []
         for vehicle in self.portal.vehicles:
             table = np.array(data.frames(start, data.FRAMES, vehicle))
             times = np.rint(table[:, 0] * 1e6).astype(np.int64)
-            rows = wire.frame_rows(1, vehicle, 1, 1, times, table[:, 1:], None)
-            batches.append(wire.COPY_HEADER + rows + wire.COPY_TRAILER)
+            rows = rows_of.frame_rows(1, vehicle, 1, 1, times, table[:, 1:], None)
+            batches.append(rows_of.COPY_HEADER + rows + rows_of.COPY_TRAILER)
         with store.open_connection() as bare:
             bare.execute("DROP TABLE IF EXISTS bench_frame")
             bare.execute("CREATE TABLE bench_frame (LIKE telemetry_frame, PRIMARY KEY (vehicle_id, time, source_id))")
             begun = time.perf_counter()
             for batch in batches:
                 with bare.transaction(), bare.cursor() as cursor, cursor.copy(
-                    f"COPY bench_frame ({wire.FRAME_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+                    f"COPY bench_frame ({rows_of.FRAME_COLUMNS}) FROM STDIN (FORMAT BINARY)"
                 ) as copy:  # fmt: skip
                     copy.write(batch)
             rate = data.READINGS / (time.perf_counter() - begun)
@@ -268,8 +267,8 @@ def _latency(result: Result) -> dict[str, float]:
 def main() -> None:
     """Run all parts and write the figures down."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--large", action="store_true")
+    for flag in ("--quick", "--large"):
+        parser.add_argument(flag, action="store_true")
     parser.add_argument("--only", default="abcdef", help="parts to run, such as ad")
     options = parser.parse_args()
     with measured_portal(data.VEHICLES) as portal:

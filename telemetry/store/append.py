@@ -22,6 +22,7 @@ from telemetry.store import wire
 from telemetry.store.dictionaries import SIGNAL_SETS
 from telemetry.store.latest import write_latest
 from telemetry.store.merge import Merged, fetch_stored, merge
+from telemetry.store.rows import COPY_HEADER, COPY_TRAILER, FRAME_COLUMNS, frame_rows
 
 Key = tuple[int, int]
 
@@ -62,9 +63,9 @@ def append(connection: Connection[Any], dictionary: Connection[Any], blocks: lis
     if rows:
         with (
             connection.cursor() as cursor,
-            cursor.copy(f"COPY telemetry_frame ({wire.FRAME_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy,
+            cursor.copy(f"COPY telemetry_frame ({FRAME_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy,
         ):
-            copy.write(b"".join([wire.COPY_HEADER, *rows, wire.COPY_TRAILER]))
+            copy.write(b"".join([COPY_HEADER, *rows, COPY_TRAILER]))
     ordered = [outcomes[id(block)] for block in blocks]
     _write_batches(connection, [(b, o) for b, o in zip(blocks, ordered, strict=True) if o.changed])
     return ordered
@@ -114,7 +115,7 @@ def _rows_of(dictionary: Connection[Any], block: Block | Merged, key: tuple[int,
     signals, values = _without_empty_columns(block.signals, block.values)
     set_id = SIGNAL_SETS.id_of(dictionary, signals)
     texts = None if block.texts is None else _encode_texts(block.text_signals, block.texts)
-    return wire.frame_rows(organization_id, vehicle_id, source_id, set_id, block.times, values, texts)
+    return frame_rows(organization_id, vehicle_id, source_id, set_id, block.times, values, texts)
 
 
 def _without_empty_columns(signals: Ids, values: Values) -> tuple[Ids, Values]:
