@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -117,10 +118,10 @@ def test_nothing_is_lost_while_the_portal_is_away_or_the_agent_is_killed(
 
 
 def _spooled(path: Path) -> int:
-    import sqlite3
-
+    """How many batches wait; none while the file is being made."""
     with sqlite3.connect(path, timeout=5) as database:
-        return int(database.execute("SELECT count(*) FROM batch").fetchone()[0])
+        made = database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'batch'").fetchone()[0]
+        return int(database.execute("SELECT count(*) FROM batch").fetchone()[0]) if made else 0
 
 
 TORQUE = "obd_csv/torque_volt_2013/DD-tracklog-20130105.csv"
