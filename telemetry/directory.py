@@ -33,6 +33,7 @@ MOST_LISTS = 10_000
 _signals: dict[int, SignalInfo] = {}
 _lists: dict[bytes, SignalList] = {}
 _sources: dict[int, str] = {}
+_catalog: dict[str, tuple[int, SignalInfo]] = {}
 
 
 def signals(ids: Iterable[int]) -> dict[int, SignalInfo]:
@@ -43,6 +44,14 @@ def signals(ids: Iterable[int]) -> dict[int, SignalInfo]:
         for row in Signal.objects.filter(pk__in=absent).values_list("pk", "name", "unit", "kind"):
             _signals[row[0]] = SignalInfo(*row[1:])
     return {signal_id: _signals[signal_id] for signal_id in wanted if signal_id in _signals}
+
+
+def catalog() -> dict[str, tuple[int, SignalInfo]]:
+    """The catalog's signals by name, with their ids."""
+    if not _catalog:
+        for row in Signal.objects.filter(organization=None).values_list("pk", "name", "unit", "kind"):
+            _catalog[row[1]] = (row[0], SignalInfo(*row[1:]))
+    return _catalog
 
 
 def remember(signal: Signal) -> None:
@@ -77,3 +86,4 @@ def forget() -> None:
     _signals.clear()
     _lists.clear()
     _sources.clear()
+    _catalog.clear()

@@ -52,12 +52,13 @@ def judge(row: store.LatestRow, moved_at: datetime | None, now: float) -> states
 def signal_ids(organization: Organization, names: Iterable[str]) -> dict[str, tuple[int, directory.SignalInfo]]:
     """The ids of named signals, the organization's and the catalog's; unknown names are left out."""
     wanted = set(names)
-    known = organization.signals.model.objects.filter(name__in=wanted)
-    return {
-        signal.name: (signal.pk, directory.SignalInfo(signal.name, signal.unit, signal.kind))
-        for signal in known.order_by("-organization_id")
-        if signal.organization_id in (None, organization.pk)
-    }
+    catalog = directory.catalog()
+    found = {name: catalog[name] for name in wanted & catalog.keys()}
+    own = wanted - catalog.keys()
+    if own:
+        for signal in organization.signals.filter(name__in=own):
+            found[signal.name] = (signal.pk, directory.SignalInfo(signal.name, signal.unit, signal.kind))
+    return found
 
 
 def _shape(vehicle: Vehicle, row: store.LatestRow | None, state: str, now: float, system: str) -> dict[str, Any]:

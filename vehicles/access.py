@@ -14,14 +14,6 @@ LARGEST_ID = 2**31 - 1
 LONGEST_IDENTIFIER = 100
 
 
-def names_of(identifier: str) -> Q:
-    """The condition under which a vehicle answers to ``identifier``."""
-    condition = Q(vin=identifier.upper()) | Q(aliases__alias=identifier)
-    if identifier.isascii() and identifier.isdecimal() and int(identifier) <= LARGEST_ID:
-        condition |= Q(pk=int(identifier))
-    return condition
-
-
 def find_vehicle_ids(organization_id: int, identifiers: Collection[str]) -> dict[str, int]:
     """The ids of the vehicles that many identifiers name, in one query; unknown ones are left out."""
     usable = [identifier for identifier in identifiers if len(identifier) <= LONGEST_IDENTIFIER]
@@ -43,7 +35,11 @@ def find_vehicle(organization: Organization, identifier: str) -> Vehicle:
     """
     if len(identifier) > LONGEST_IDENTIFIER:
         raise NotFound
-    found = list(organization.vehicles.filter(names_of(identifier)).distinct())
+    if identifier.isascii() and identifier.isdecimal() and int(identifier) <= LARGEST_ID:
+        vehicle = organization.vehicles.filter(pk=int(identifier)).first()
+        if vehicle is not None:
+            return vehicle
+    found = list(organization.vehicles.filter(Q(vin=identifier.upper()) | Q(aliases__alias=identifier)).distinct())
     if not found:
         raise NotFound
-    return min(found, key=lambda vehicle: (str(vehicle.pk) != identifier, vehicle.vin != identifier.upper()))
+    return min(found, key=lambda vehicle: vehicle.vin != identifier.upper())
