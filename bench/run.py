@@ -258,6 +258,7 @@ class Bench:
         early = statistics.median(m for n, m in medians[:5])
         late = statistics.median(m for n, m in medians[-5:])
         self.note(f"per-batch time after {stored:,} readings", late, "ms (p50)", at_first_ms=round(early, 1))
+        self.rows[-1]["medians_ms"] = [round(median, 2) for _, median in medians]
 
 
 def _latency(result: Result) -> dict[str, float]:
@@ -290,8 +291,7 @@ def main() -> None:
             bench.growth(50_000_000)
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-        server: Any = connection
-        server = psycopg.__version__, server.pg_version
+        server = psycopg.__version__, connection.pg_version  # type: ignore[attr-defined]
         path.write_text(json.dumps({"cpus": os.cpu_count(), "psycopg_postgres": server, "rows": bench.rows}, indent=1))
         print(f"written to {path}")
 
