@@ -53,7 +53,7 @@ frontend: frontend/node_modules  ## build static/dist (needs Node)
 	cd frontend && npm run --silent build
 
 frontend/node_modules: frontend/package-lock.json
-	cd frontend && npm ci --no-audit --no-fund
+	cd frontend && npm install --no-save --no-audit --no-fund --no-progress
 	@touch $@
 
 requirements:  ## compile requirements/*.in to hashed .txt (needs uv)
