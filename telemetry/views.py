@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views import View
@@ -74,10 +73,7 @@ class Vehicles(MemberRequired, View):
         state = request.GET.get("state", "")
         vehicles = organization.vehicles.filter(archived_at=None)
         if words:
-            vehicles = vehicles.filter(
-                Q(name__icontains=words) | Q(vin__icontains=words) | Q(make__icontains=words)
-                | Q(model__icontains=words) | Q(aliases__alias__icontains=words)
-            ).distinct()  # fmt: skip
+            vehicles = vehicles.search(words)
         if state in STATE_WORDS:
             listed = list(vehicles[:MOST_ON_OVERVIEW])
             rows = [row for row in _rows(latest_of(organization, listed), listed) if row["state"] == state]

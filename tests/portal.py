@@ -68,15 +68,15 @@ def running_portal(folder: Path, **environment: str) -> Iterator[Portal]:
             [sys.executable, "-m", "fleet.web"], cwd=ROOT, env=variables, stdout=output, stderr=output
         )
     try:
-        eventually(lambda: _answers(url, process), seconds=40)
+        eventually(lambda: answers(url, process), seconds=40)
         yield Portal(url, port, process.pid, log)
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, "the web process ended"
+def answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, "the process ended"
     try:
         return httpx.get(f"{url}/ready", timeout=2, trust_env=False).status_code == 200
     except httpx.HTTPError:

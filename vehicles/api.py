@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, serializers, status
 from rest_framework.request import Request
@@ -87,10 +86,7 @@ class Vehicles(generics.GenericAPIView[Vehicle]):
         vehicles = vehicles.filter(archived_at__isnull=query.get("archived") != "true")
         words = query.get("search", "")[:100]
         if words:
-            vehicles = vehicles.filter(
-                Q(name__icontains=words) | Q(vin__icontains=words) | Q(make__icontains=words)
-                | Q(model__icontains=words) | Q(aliases__alias__icontains=words)
-            ).distinct()  # fmt: skip
+            vehicles = vehicles.search(words)
         if query.get("group"):
             vehicles = vehicles.filter(groups__name=query["group"])
         if query.get("tag"):

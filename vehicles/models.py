@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -40,6 +43,16 @@ def _valid_vin(value: str) -> None:
         raise ValidationError(problem)
 
 
+class VehicleQuerySet(models.QuerySet["Vehicle"]):
+    """Vehicles."""
+
+    def search(self, words: str) -> VehicleQuerySet:
+        """Those with the words in their name, VIN, make, model or an alias."""
+        columns = ("name", "vin", "make", "model", "aliases__alias")
+        conditions = [models.Q((f"{column}__icontains", words)) for column in columns]
+        return self.filter(reduce(or_, conditions)).distinct()
+
+
 class Vehicle(models.Model):
     """A vehicle of an organization. Its VIN is unique there; other names are aliases."""
 
@@ -54,6 +67,8 @@ class Vehicle(models.Model):
     tags = ArrayField(models.CharField(max_length=50), default=list, blank=True)
     archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = VehicleQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organization", "vin"], name="vin_once")]

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.portal import ROOT, eventually, free_port
+from tests.portal import ROOT, answers, eventually, free_port
 
 
 @dataclass
@@ -40,16 +39,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     process = subprocess.Popen(command, cwd=ROOT, env=variables)
     url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: ready(url, process), 120)
+        eventually(lambda: answers(url, process), 120)
         yield Demo(url, data, process, json.loads((data / "demo.json").read_text()))
     finally:
         process.terminate()
         process.wait(30)
-
-
-def ready(url: str, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, "the demo ended"
-    try:
-        return httpx.get(f"{url}/ready", timeout=2, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False

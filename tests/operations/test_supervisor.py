@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.demo import Demo, ready
-from tests.portal import ROOT, eventually, free_port
+from tests.browser.demo import Demo
+from tests.portal import ROOT, answers, eventually, free_port
 
 
 def processes_naming(folder: Path) -> list[int]:
@@ -61,7 +61,7 @@ def test_a_signal_ends_everything_and_a_second_start_keeps_the_data(tmp_path: Pa
     for turn in range(2):
         begun = time.monotonic()
         process = subprocess.Popen([sys.executable, "-m", "fleet.embedded", "demo"], cwd=ROOT, env=variables)
-        eventually(lambda process=process: ready(url, process), 240 if turn == 0 else 15)  # type: ignore[misc]
+        eventually(lambda process=process: answers(url, process), 240 if turn == 0 else 15)  # type: ignore[misc]
         assert turn == 0 or time.monotonic() - begun < 15
         facts.append(json.loads((data / "demo.json").read_text()))
         targets = [process.pid] if who == "supervisor" else [*processes_naming(data), process.pid, process.pid]
