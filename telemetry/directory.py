@@ -79,11 +79,3 @@ def source(source_id: int) -> str:
     if name is None:
         name = _sources[source_id] = Source.objects.values_list("name", flat=True).get(pk=source_id)
     return name
-
-
-def forget() -> None:
-    """Drop what is remembered (for tests, which reuse ids)."""
-    _signals.clear()
-    _lists.clear()
-    _sources.clear()
-    _catalog.clear()

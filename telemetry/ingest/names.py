@@ -135,12 +135,6 @@ def remembered_sender(key: str) -> Sender | None:
     return entry[1] if entry and entry[0] > time.monotonic() else None
 
 
-def forget_everything() -> None:
-    """Drop all that is remembered (for tests that rewrite the database)."""
-    _organizations.clear()
-    _senders.clear()
-
-
 def find_sender(key: str) -> Sender | None:
     """The device of a key, from the database; notes that it was seen. None: unknown or revoked."""
     digest = secret_hash(key)
