@@ -255,6 +255,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-sinks": {"task": "telemetry.tasks.run_sinks", "schedule": 10.0, "options": {"expires": 10}},
     "detect-offline": {"task": "telemetry.tasks.detect_offline", "schedule": 10.0, "options": {"expires": 10}},
     "make-partitions": {"task": "telemetry.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 3600}},
+    "apply-retention": {"task": "telemetry.tasks.apply_retention", "schedule": 3600.0, "options": {"expires": 3600}},
+    "trim-buffers": {"task": "telemetry.tasks.trim_buffers", "schedule": 10.0, "options": {"expires": 10}},
     "trim-inboxes": {"task": "telemetry.tasks.trim_rejected", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 

@@ -21,6 +21,7 @@ from fleet.lib.api import NewestFirst, parse_time, rfc3339
 from telemetry import directory, store, units
 from telemetry.live.credentials import TICKET_SECONDS, ticket_create
 from telemetry.models import RejectedReading, Signal, Source
+from telemetry.retention import frames_from, rollups_from
 from telemetry.selectors import latest_of, signal_ids
 from vehicles.access import find_vehicle
 
@@ -146,7 +147,7 @@ class Summary(APIView):
         for signal_id, found in store.read_summary(wanted, list(numbers)).items():
             conversion = units.conversion(numbers[signal_id].unit, system)
             shown = (found.minimum, found.maximum, found.mean, found.first, found.last)
-            low, high, mean, first, last = (conversion.apply(value) for value in shown)
+            low, high, mean, first, last = (None if value is None else conversion.apply(value) for value in shown)
             body[numbers[signal_id].name] = {
                 "unit": conversion.unit, "count": found.count, "min": low, "max": high, "mean": mean,
                 "first": first, "last": last,
@@ -254,9 +255,11 @@ def _range(
         end = min(bounds[1] + 1, time.time_ns() // 1_000) if not everything else bounds[1] + 1
     if start is None:
         start = bounds[0] if everything else end - 3_600_000_000
+    kept, rolled = frames_from(organization), rollups_from(organization)
+    start = max(start, kept if rolled is None else min(kept, rolled))
     if start >= end:
         return None
-    return store.Range(organization.pk, vehicle_id, start, end, source_id)
+    return store.Range(organization.pk, vehicle_id, start, end, source_id, kept, rolled is not None)
 
 
 def _microseconds(words: str, name: str) -> int:

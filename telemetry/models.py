@@ -79,6 +79,7 @@ class SinkProgress(models.Model):
     lease_until = models.DateTimeField(null=True)
     lease_owner = models.UUIDField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    dead_at = models.DateTimeField(null=True, help_text="Set after too many failures; not tried again until revived.")
     error = models.CharField(max_length=300, blank=True, default="")
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 A sink keeps its progress per vehicle and claims many vehicles at once under a lease, by conditional upsert: two
 workers never do the same work, a dead one's lease runs out, and a failing sink neither stops nor repeats others.
+A vehicle that failed is tried again by itself, and after `MOST_ATTEMPTS` it is on the dead list until staff revive it.
 """
 
 from __future__ import annotations
@@ -16,18 +17,6 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-# name -> dotted path of a function that takes a list of `Claim`
-SINKS = {
-    "state": "telemetry.state_sink.update_states",
-}
-LEASE = timedelta(seconds=60)
-VEHICLES_PER_CLAIM = 500
-ROUNDS = 20
-MOST_ATTEMPTS = 5
-"""After as many failures a vehicle is tried once an hour."""
-
-log = structlog.get_logger(__name__)
-
 
 @dataclass(frozen=True)
 class Claim:
@@ -39,7 +28,28 @@ class Claim:
     version: int
 
 
-Sink = Callable[[list[Claim]], None]
+Sink = Callable[[list[Claim]], dict[int, int] | None]
+"""Processes claims; may return how far it came by vehicle id, where that is not all."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A sink's dotted path, and how long a vehicle rests after its turn, so that its batches gather."""
+
+    path: str
+    rest: timedelta = timedelta(0)
+
+
+SINKS = {
+    "state": Registered("telemetry.state_sink.update_states"),
+    "rollups": Registered("telemetry.rollup_sink.roll_up", timedelta(seconds=30)),
+}
+LEASE = timedelta(seconds=60)
+VEHICLES_PER_CLAIM = 500
+ROUNDS = 20
+MOST_ATTEMPTS = 5
+
+log = structlog.get_logger(__name__)
 
 _CLAIM = """
 INSERT INTO telemetry_sinkprogress AS p (sink, vehicle_id, version, lease_until, lease_owner, attempts, error)
@@ -49,6 +59,7 @@ FROM (
     LEFT JOIN telemetry_sinkprogress q ON q.sink = %(sink)s AND q.vehicle_id = l.vehicle_id
     WHERE l.version > coalesce(q.version, 0)
         AND (q.lease_until IS NULL OR q.lease_until < %(now)s)
+        AND coalesce(q.attempts, 0) {attempts} AND q.dead_at IS NULL
     ORDER BY l.vehicle_id LIMIT %(limit)s
 ) AS w
 ON CONFLICT (sink, vehicle_id) DO UPDATE
@@ -60,51 +71,58 @@ RETURNING vehicle_id, version
 
 def run_all() -> int:
     """Run every sink until nothing waits, or `ROUNDS` claims each; returns how many vehicles were processed."""
-    return sum(_run(name, import_string(path)) for name, path in SINKS.items())
+    return sum(_run(name, registered) for name, registered in SINKS.items())
 
 
-def _run(name: str, sink: Sink) -> int:
+def _run(name: str, registered: Registered) -> int:
+    sink: Sink = import_string(registered.path)
     processed = 0
-    for _ in range(ROUNDS):
-        owner = uuid.uuid4()
-        claims = _claim(name, owner)
-        if not claims:
-            break
-        try:
-            sink(claims)
-        except Exception as error:
-            log.exception("sink.failed", sink=name, vehicles=len(claims))
-            done = _run_each(name, sink, owner, claims) if len(claims) > 1 else []
-            _release(name, owner, f"{type(error).__name__}: {error}"[:300])
-        else:
-            done = claims
-            _complete(name, owner, claims)
-        processed += len(done)
+    for alone in (False, True):
+        for _ in range(ROUNDS):
+            owner = uuid.uuid4()
+            claims = _claim(name, owner, alone)
+            if not claims:
+                break
+            processed += _process(name, registered, sink, owner, claims)
     return processed
 
 
-def _run_each(name: str, sink: Sink, owner: uuid.UUID, claims: list[Claim]) -> list[Claim]:
+def _process(name: str, registered: Registered, sink: Sink, owner: uuid.UUID, claims: list[Claim]) -> int:
+    try:
+        reached = sink(claims)
+    except Exception as error:
+        log.exception("sink.failed", sink=name, vehicles=len(claims))
+        done = _run_each(name, registered, sink, owner, claims) if len(claims) > 1 else 0
+        _release(name, owner, f"{type(error).__name__}: {error}"[:300])
+        return done
+    _complete(name, registered, owner, claims, reached)
+    return len(claims)
+
+
+def _run_each(name: str, registered: Registered, sink: Sink, owner: uuid.UUID, claims: list[Claim]) -> int:
     """Each vehicle by itself, after they failed together, so that one does not hold the others back."""
-    done = []
+    done = 0
     for claim in claims:
         try:
-            sink([claim])
+            reached = sink([claim])
         except Exception as error:
             log.warning("sink.vehicle_failed", sink=name, vehicle=claim.vehicle_id, error=str(error)[:200])
         else:
-            _complete(name, owner, [claim])
-            done.append(claim)
+            _complete(name, registered, owner, [claim], reached)
+            done += 1
     return done
 
 
-def _claim(name: str, owner: uuid.UUID) -> list[Claim]:
+def _claim(name: str, owner: uuid.UUID, alone: bool) -> list[Claim]:
+    """Claim what waits: all that never failed together, or one that did (it may kill its worker)."""
+    _bury(name)
     now = timezone.now()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
-            _CLAIM,
+            _CLAIM.format(attempts="> 0" if alone else "= 0"),
             {
                 "sink": name, "owner": owner, "until": now + LEASE, "now": now,
-                "limit": VEHICLES_PER_CLAIM,
+                "limit": 1 if alone else VEHICLES_PER_CLAIM,
             },
         )  # fmt: skip
         done = dict(cursor.fetchall())
@@ -116,22 +134,53 @@ def _claim(name: str, owner: uuid.UUID) -> list[Claim]:
         return [Claim(org, vehicle, done[vehicle], version) for org, vehicle, version in cursor.fetchall()]
 
 
-def _complete(name: str, owner: uuid.UUID, claims: list[Claim]) -> None:
-    """Note the progress, where the lease is still ours."""
+def _complete(
+    name: str, registered: Registered, owner: uuid.UUID, claims: list[Claim], reached: dict[int, int] | None
+) -> None:
+    """Note the progress, where the lease is still ours; who is not done goes on without a rest."""
+    came = [(reached or {}).get(claim.vehicle_id, claim.version) for claim in claims]
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE telemetry_sinkprogress p SET version = c.version, lease_until = NULL, lease_owner = NULL,"
-            " attempts = 0, error = '' FROM unnest(%s::int4[], %s::int8[]) AS c (vehicle_id, version)"
+            "UPDATE telemetry_sinkprogress p SET version = c.version, lease_owner = NULL, attempts = 0, error = '',"
+            " lease_until = CASE WHEN c.whole THEN now() + %s * interval '1 s' ELSE NULL END"
+            " FROM unnest(%s::int4[], %s::int8[], %s::bool[]) AS c (vehicle_id, version, whole)"
             " WHERE p.sink = %s AND p.vehicle_id = c.vehicle_id AND p.lease_owner = %s",
-            [[c.vehicle_id for c in claims], [c.version for c in claims], name, owner],
-        )
+            [
+                registered.rest.total_seconds(), [c.vehicle_id for c in claims], came,
+                [c.version == version for c, version in zip(claims, came, strict=True)], name, owner,
+            ],
+        )  # fmt: skip
 
 
 def _release(name: str, owner: uuid.UUID, error: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE telemetry_sinkprogress SET lease_owner = NULL, error = %s, lease_until = now() + CASE"
-            " WHEN attempts < %s THEN interval '5 s' * attempts ELSE interval '1 h' END"
-            " WHERE sink = %s AND lease_owner = %s",
-            [error, MOST_ATTEMPTS, name, owner],
+            "UPDATE telemetry_sinkprogress SET lease_owner = NULL, error = %s,"
+            " lease_until = now() + interval '5 s' * attempts WHERE sink = %s AND lease_owner = %s",
+            [error, name, owner],
         )
+
+
+def _bury(name: str) -> None:
+    """Put on the dead list what used up its attempts, by failing or by killing its worker."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE telemetry_sinkprogress SET dead_at = now(), lease_owner = NULL,"
+            " error = CASE WHEN error = '' THEN 'The worker died of it.' ELSE error END"
+            " WHERE sink = %s AND dead_at IS NULL AND attempts >= %s AND (lease_until IS NULL OR lease_until < now())"
+            " RETURNING vehicle_id, error",
+            [name, MOST_ATTEMPTS],
+        )
+        for vehicle_id, error in cursor.fetchall():
+            log.error("sink.dead", sink=name, vehicle=vehicle_id, error=error)
+
+
+def revive(name: str, vehicle_id: int) -> bool:
+    """Take a vehicle off the dead list, to be tried again; returns whether it was on it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE telemetry_sinkprogress SET dead_at = NULL, attempts = 0, lease_until = NULL, error = ''"
+            " WHERE sink = %s AND vehicle_id = %s AND dead_at IS NOT NULL",
+            [name, vehicle_id],
+        )
+        return bool(cursor.rowcount)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from celery import shared_task
 
-from telemetry import sinks, state_sink, store
+from telemetry import retention, sinks, state_sink, store
 
 REJECTED_DAYS = 30
 
@@ -28,6 +28,18 @@ def make_partitions() -> None:
     """Make the partitions of the coming weeks, so that ingest finds them."""
     with store.open_connection() as connection:
         store.make_ahead(connection, datetime.now(UTC))
+
+
+@shared_task(time_limit=3600)
+def apply_retention() -> None:
+    """Let go what organizations do not keep any longer."""
+    retention.apply()
+
+
+@shared_task
+def trim_buffers() -> None:
+    """The same for organizations that keep only the last seconds."""
+    retention.trim_buffers()
 
 
 @shared_task

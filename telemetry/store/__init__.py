@@ -1,14 +1,22 @@
 """The only door to frames, latest state and batches: nobody else writes SQL on them.
 
-Every reading verb takes the organization. The verbs: append, latest, range and history, summary, purge.
+Every reading verb takes the organization. The verbs: append, latest, range and history, summary, purge and expire.
 """
 
 from telemetry.store.append import append, write_rejections
 from telemetry.store.batches import BatchRow, read_batches
 from telemetry.store.connections import cursor, open_connection
+from telemetry.store.expiry import (
+    delete_frames,
+    delete_rollups,
+    drop_partitions,
+    forget_progress,
+    list_partitions,
+    trim_batches,
+)
+from telemetry.store.frames import Range
 from telemetry.store.history import (
     History,
-    Range,
     Series,
     Summary,
     read_bounds,
@@ -17,29 +25,45 @@ from telemetry.store.history import (
     read_summary,
 )
 from telemetry.store.latest import LatestRow, read_latest
-from telemetry.store.partitions import Partitions, make_ahead
+from telemetry.store.partitions import FRAMES, ROLLUPS, Partitions, make_ahead
 from telemetry.store.purge import orphans, purge_vehicle, trim_rejected
+from telemetry.store.rollups import Change, read_changes, read_hours, write_hours
+from telemetry.store.scan import Spans, scan_frames
 
 __all__ = [
+    "FRAMES",
+    "ROLLUPS",
     "BatchRow",
+    "Change",
     "History",
     "LatestRow",
     "Partitions",
     "Range",
     "Series",
+    "Spans",
     "Summary",
     "append",
     "cursor",
+    "delete_frames",
+    "delete_rollups",
+    "drop_partitions",
+    "forget_progress",
+    "list_partitions",
     "make_ahead",
     "open_connection",
     "orphans",
     "purge_vehicle",
     "read_batches",
     "read_bounds",
+    "read_changes",
     "read_frames",
     "read_history",
+    "read_hours",
     "read_latest",
     "read_summary",
+    "scan_frames",
+    "trim_batches",
     "trim_rejected",
+    "write_hours",
     "write_rejections",
 ]

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from psycopg import Connection
 
+from telemetry.aggregates import HOUR
 from telemetry.readings import Block, Ids, Outcome, Rejection, Texts, Times, Values
 from telemetry.store import wire
 from telemetry.store.dictionaries import SIGNAL_SETS
@@ -188,10 +189,11 @@ def _write_batches(connection: Connection[Any], stored: list[tuple[Block, Outcom
 
     connection.execute(
         "INSERT INTO telemetry_batch (vehicle_id, version, organization_id, source_id, batch, boot, seq,"
-        " first_time, last_time, frames, readings, ahead, created_at)"
-        " SELECT v, n, o, s, b::uuid, t, nullif(q, -1), first, last, f, r, a, now() FROM unnest(%s::int8[], %s::int8[],"
-        " %s::int8[], %s::int8[], %s::text[], %s::text[], %s::int8[], %s::timestamptz[], %s::timestamptz[],"
-        " %s::int8[], %s::int8[], %s::int8[]) AS u (v, n, o, s, b, t, q, first, last, f, r, a)",
+        " first_time, last_time, frames, readings, ahead, hours, created_at)"
+        " SELECT v, n, o, s, b::uuid, t, nullif(q, -1), first, last, f, r, a, h::int4[], now()"
+        " FROM unnest(%s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::text[], %s::text[],"
+        " %s::int8[], %s::timestamptz[], %s::timestamptz[], %s::int8[], %s::int8[], %s::int8[], %s::text[])"
+        " AS u (v, n, o, s, b, t, q, first, last, f, r, a, h)",
         [
             numbers(lambda b, o: b.vehicle_id),
             numbers(lambda b, o: o.version),
@@ -205,9 +207,17 @@ def _write_batches(connection: Connection[Any], stored: list[tuple[Block, Outcom
             numbers(lambda b, o: len(b.times)),
             numbers(lambda b, o: b.readings),
             numbers(lambda b, o: len(b.times) - b.live),
+            wire.text_array([_scattered_hours(b.times) for b, _ in stored]),
         ],
         prepare=True,
     )
+
+
+def _scattered_hours(times: Times) -> str:
+    """The hours of a block that spans more than two, as PostgreSQL writes an array; else none."""
+    if times[-1] // HOUR - times[0] // HOUR <= 1:
+        return "{}"
+    return "{" + ",".join(map(str, np.unique(times // HOUR).tolist())) + "}"
 
 
 __all__ = ["append", "write_rejections"]

@@ -1,8 +1,9 @@
-"""Partitions of the frames by time, made on demand before the transaction that needs them."""
+"""Partitions of frames and rollups by time, made on demand before the transaction that needs them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -18,6 +19,30 @@ LOCK = 0x6D6F746F
 MICROSECONDS = 1_000_000
 
 
+@dataclass(frozen=True)
+class Partitioned:
+    """A table in partitions by time; ``widths`` of `PARTITION_DAYS` each from 2020 on, a calendar year before."""
+
+    table: str
+    key: str
+    widths: int
+    column: str
+
+    def span_of(self, time: int) -> Span:
+        """The partition that holds a time."""
+        when = datetime.fromtimestamp(time // MICROSECONDS, UTC)
+        if when < BY_YEAR_BEFORE:
+            first = datetime(when.year, 1, 1, tzinfo=UTC)
+            return Span(_microseconds(first), _microseconds(first.replace(year=when.year + 1)))
+        width = timedelta(days=settings.PARTITION_DAYS * self.widths)
+        first = ORIGIN + ((when - ORIGIN) // width) * width
+        return Span(_microseconds(first), _microseconds(first + width))
+
+    def name_of(self, span: Span) -> str:
+        """The partition's name."""
+        return f"{self.table}_{datetime.fromtimestamp(span.start // MICROSECONDS, UTC):%Y%m%d}"
+
+
 class Span(NamedTuple):
     """A partition's range in microseconds since 1970, the end exclusive."""
 
@@ -25,21 +50,15 @@ class Span(NamedTuple):
     end: int
 
 
-def span_of(time: int) -> Span:
-    """The partition that holds a time: a calendar year before 2020, then `PARTITION_DAYS` days each."""
-    when = datetime.fromtimestamp(time // MICROSECONDS, UTC)
-    if when < BY_YEAR_BEFORE:
-        first = datetime(when.year, 1, 1, tzinfo=UTC)
-        return Span(_microseconds(first), _microseconds(first.replace(year=when.year + 1)))
-    width = timedelta(days=settings.PARTITION_DAYS)
-    first = ORIGIN + ((when - ORIGIN) // width) * width
-    return Span(_microseconds(first), _microseconds(first + width))
+FRAMES = Partitioned("telemetry_frame", "vehicle_id, time, source_id", 1, "time")
+ROLLUPS = Partitioned("telemetry_rollup", "vehicle_id, hour, source_id", 12, "hour")
 
 
 class Partitions:
     """The partitions known to exist; one per process is enough, since a stale entry only costs a retry."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Partitioned = FRAMES) -> None:
+        self._kind = kind
         self._known: set[Span] = set()
         self._latest: Span | None = None
 
@@ -51,7 +70,7 @@ class Partitions:
         spans = []
         time = first
         while time <= last:
-            span = span_of(time)
+            span = self._kind.span_of(time)
             spans.append(span)
             time = span.end
         absent = [span for span in spans if span not in self._known]
@@ -61,7 +80,7 @@ class Partitions:
 
     def missing_of(self, times: Iterable[int]) -> list[Span]:
         """Like `missing`, for scattered times: only spans that hold one."""
-        return [span for span in {span_of(time) for time in times} if span not in self._known]
+        return [span for span in {self._kind.span_of(time) for time in times} if span not in self._known]
 
     def ensure(self, connection: Connection[Any], spans: Iterable[Span]) -> None:
         """Create partitions; the connection must be in autocommit mode.
@@ -70,7 +89,7 @@ class Partitions:
             psycopg.errors.LockNotAvailable: the parent stayed locked for 2 s.
         """
         for span in spans:
-            _create(connection, span)
+            _create(connection, self._kind, span)
             self._known.add(span)
 
     def forget(self) -> None:
@@ -81,11 +100,14 @@ class Partitions:
 
 def make_ahead(connection: Connection[Any], now: datetime) -> int:
     """Create the partitions of today and of the two weeks to come; returns how many there are of them."""
-    partitions = Partitions()
-    first = _microseconds(now - timedelta(days=1))
-    spans = partitions.missing(first, _microseconds(now + timedelta(days=14)))
-    partitions.ensure(connection, spans)
-    return len(spans)
+    made = 0
+    for kind in (FRAMES, ROLLUPS):
+        partitions = Partitions(kind)
+        first = _microseconds(now - timedelta(days=1))
+        spans = partitions.missing(first, _microseconds(now + timedelta(days=14)))
+        partitions.ensure(connection, spans)
+        made += len(spans)
+    return made
 
 
 def partition_widths() -> set[int]:
@@ -103,27 +125,33 @@ _WIDTHS = r"""
 """
 
 
-def _create(connection: Connection[Any], span: Span) -> None:
+def _create(connection: Connection[Any], kind: Partitioned, span: Span) -> None:
     start, end = (datetime.fromtimestamp(edge // MICROSECONDS, UTC) for edge in span)
-    name = sql.Identifier(f"telemetry_frame_{start:%Y%m%d}")
+    name = kind.name_of(span)
     try:
         with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
             connection.execute("SET LOCAL lock_timeout = '2s'")
-            exists = connection.execute("SELECT to_regclass(%s)", [f"telemetry_frame_{start:%Y%m%d}"]).fetchone()
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            exists = connection.execute("SELECT to_regclass(%s)", [name]).fetchone()
             if exists and exists[0] is not None:
                 return
             # Create, then ATTACH: unlike PARTITION OF it takes no exclusive lock on the parent.
+            parts = {
+                "table": sql.Identifier(kind.table),
+                "name": sql.Identifier(name),
+                "column": sql.Identifier(kind.column),
+                "start": sql.Literal(start.isoformat()),
+                "end": sql.Literal(end.isoformat()),
+            }
             connection.execute(
                 sql.SQL(
-                    "CREATE TABLE {} (LIKE telemetry_frame INCLUDING DEFAULTS INCLUDING CONSTRAINTS,"
-                    " PRIMARY KEY (vehicle_id, time, source_id),"
-                    " CHECK (time >= {} AND time < {}))"
-                ).format(name, sql.Literal(start.isoformat()), sql.Literal(end.isoformat()))
+                    "CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS,"
+                    f" PRIMARY KEY ({kind.key}), CHECK ({{column}} >= {{start}} AND {{column}} < {{end}}))"
+                ).format(**parts)
             )
             connection.execute(
-                sql.SQL("ALTER TABLE telemetry_frame ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
-                    name, sql.Literal(start.isoformat()), sql.Literal(end.isoformat())
+                sql.SQL("ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})").format(
+                    **parts
                 )
             )
     except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation, psycopg.errors.InvalidObjectDefinition):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-_TABLES = ("telemetry_batch", "telemetry_sinkprogress", "telemetry_latest")
+_TABLES = ("telemetry_rollup", "telemetry_batch", "telemetry_sinkprogress", "telemetry_latest")
 
 
 @transaction.atomic

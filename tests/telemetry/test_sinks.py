@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -68,7 +67,7 @@ def fail(claims: list[sinks.Claim]) -> None:
 
 
 def test_many_workers_do_the_work_once(portal: Portal, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sinks, "SINKS", {"counted": f"{__name__}.record"})
+    monkeypatch.setattr(sinks, "SINKS", {"counted": sinks.Registered(f"{__name__}.record")})
     sinks.run_all()
     calls.clear()
     send(portal, team, **{"vehicle.speed": 1.0})
@@ -85,16 +84,24 @@ def test_many_workers_do_the_work_once(portal: Portal, team: Team, monkeypatch: 
 def test_a_failing_vehicle_holds_back_no_other_sink_and_no_other_vehicle(
     portal: Portal, team: Team, strangers: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sinks, "SINKS", {"broken": f"{__name__}.fail", "state": sinks.SINKS["state"]})
+    monkeypatch.setattr(sinks, "SINKS", {"broken": sinks.Registered(f"{__name__}.fail"), "state": sinks.SINKS["state"]})
     poisoned.add(team.vehicle.pk)
     send(portal, team, **{"vehicle.speed": 50.0})
     send(portal, strangers, **{"vehicle.speed": 50.0})
     for _ in range(sinks.MOST_ATTEMPTS):
         sinks.run_all()
-        SinkProgress.objects.filter(sink="broken", attempts__lt=sinks.MOST_ATTEMPTS).update(lease_until=None)
+        SinkProgress.objects.filter(sink="broken").update(lease_until=None)
     assert state(team).state == state(strangers).state == "moving"
     progress = SinkProgress.objects.get(sink="broken", vehicle_id=team.vehicle.pk)
     assert "broken on purpose" in progress.error
-    assert progress.lease_until is not None
-    assert progress.lease_until - timezone.now() > timedelta(minutes=50)  # it rests
+    sinks.run_all()
+    progress.refresh_from_db()
+    assert progress.dead_at is not None
+    poisoned.clear()
+    sinks.run_all()
+    assert SinkProgress.objects.get(pk=progress.pk).dead_at is not None  # it rests until somebody revives it
+    assert sinks.revive("broken", team.vehicle.pk)
+    sinks.run_all()
+    progress.refresh_from_db()
+    assert (progress.dead_at, progress.attempts, progress.error) == (None, 0, "")
     assert SinkProgress.objects.get(sink="broken", vehicle_id=strangers.vehicle.pk).error == ""
