@@ -11,7 +11,7 @@ from psycopg import Cursor, sql
 from telemetry.aggregates import HOUR
 from telemetry.readings import Ids, Times, Values
 from telemetry.store.buckets import Grid, grid_of, read_cells
-from telemetry.store.connections import cursor
+from telemetry.store.connections import cursor, planned
 from telemetry.store.frames import Range, frames_of, moment, number
 
 
@@ -99,10 +99,12 @@ def _text(signal: int) -> sql.Composable:
 
 
 def _fewer_than(opened: Cursor[Any], wanted: Range, points: int) -> bool:
-    query = sql.SQL("SELECT count(*) FROM (SELECT 1{} LIMIT {}) AS few").format(
+    query = sql.SQL("SELECT count(*) FROM (SELECT 1{} ORDER BY f.time LIMIT {}) AS few").format(
         frames_of(wanted, None), sql.Literal(points)
     )
-    row = opened.execute(query).fetchone()
+    # Along the index, to stop early: a bitmap or a sort would collect all frames of the range first.
+    with planned(opened, "enable_bitmapscan", "enable_sort"):
+        row = opened.execute(query).fetchone()
     assert row is not None
     return int(row[0]) < points
 
