@@ -19,7 +19,9 @@ _wsgi: Any = get_wsgi_application()
 django_app: Any = WSGIMiddleware(_wsgi, workers=max(2, settings.DATABASE_POOL_SIZE - 2))
 
 from fleet.celery import app as celery_app  # noqa: E402
-from fleet.lib.asgi import App, Receive, Scope, Send, bounded  # noqa: E402
+from fleet.lib.asgi import App, Receive, Scope, Send, bounded, refuse  # noqa: E402
+from fleet.lib.database_watch import DatabaseWatch  # noqa: E402
+from fleet.lib.errors import MotorpoolError  # noqa: E402
 from telemetry.ingest.committer import Committer  # noqa: E402
 from telemetry.ingest.endpoint import IngestEndpoint  # noqa: E402
 from telemetry.live.consumer import StreamConsumer  # noqa: E402
@@ -27,6 +29,8 @@ from telemetry.live.hub import Hub  # noqa: E402
 from telemetry.live.publish import Publisher  # noqa: E402
 
 INGEST_PATH = "/api/v1/telemetry"
+WITHOUT_DATABASE = ("/health", "/metrics", "/static/")
+_NO_DATABASE = MotorpoolError("The database does not answer; try again shortly.", code="unavailable", status=503)
 SOCKETS: dict[str, Any] = {"/ws/v1/stream": StreamConsumer}
 """Path to consumer. The tenancy table has a test for each."""
 
@@ -41,7 +45,9 @@ class Parts:
 
     def __init__(self) -> None:
         self.publisher = Publisher(ring_bell)
-        self.committer = Committer(settings.INGEST_CONNECTIONS, self.publisher.committed)
+        self.watch = DatabaseWatch()
+        self.committer = Committer(settings.INGEST_CONNECTIONS, self.publisher.committed, lambda: self.watch.up)
+        self.watch.when_down(self.committer.database_down)
         self.hub = Hub()
         self.ingest: App = IngestEndpoint(self.committer)
         self.sockets: dict[str, App] = {path: kind.as_asgi(hub=self.hub) for path, kind in SOCKETS.items()}
@@ -51,6 +57,7 @@ class Parts:
         await self.hub.stop()
         await asyncio.to_thread(self.committer.stop)
         await self.publisher.stop()
+        self.watch.stop()
 
 
 class Application:
@@ -64,10 +71,13 @@ class Application:
         """Route one connection."""
         if scope["type"] == "lifespan":
             return await self._lifespan(receive, send)
+        parts = self._get_parts()
         if scope["type"] == "websocket":
             return await self._socket(scope, receive, send)
+        if not parts.watch.up and not scope["path"].startswith(WITHOUT_DATABASE):
+            return await refuse(receive, send, _NO_DATABASE)
         if scope["path"] == INGEST_PATH:
-            return await self._get_parts().ingest(scope, receive, send)
+            return await parts.ingest(scope, receive, send)
         return await self._django(scope, receive, send)
 
     def _get_parts(self) -> Parts:
@@ -76,7 +86,11 @@ class Application:
         return self._parts
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        consumer = self._get_parts().sockets.get(scope["path"])
+        parts = self._get_parts()
+        if not parts.watch.up:
+            await receive()
+            return await send({"type": "websocket.close", "code": 1013})
+        consumer = parts.sockets.get(scope["path"])
         if consumer is None:
             await receive()
             return await send({"type": "websocket.close", "code": 4404})

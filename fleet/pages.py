@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
@@ -87,7 +88,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500, without anything that may be what is broken."""
+    """500, without anything that may be what is broken; 503 where that is the database."""
+    if isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
+        if request.path.startswith("/api/"):
+            return _not_ready("The database does not answer; try again shortly.")
+        words = "<h1>Back in a moment</h1><p>The database does not answer just now. This page tries again by itself."
+        refresh = '<!doctype html><title>Motorpool</title><meta http-equiv="refresh" content="3">'
+        return HttpResponse(refresh + words, status=503, headers={"Retry-After": "2"})
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": "Something failed here.", "code": "error"}, status=500)
     return HttpResponse(

@@ -18,6 +18,8 @@ from telemetry.ingest.decode import Decoded, decode, wanted_names
 from telemetry.ingest.format import Body, parse
 from telemetry.ingest.parts import parts_of
 from telemetry.ingest.refusals import MOST_LISTED
+from telemetry.ingest.turns import Turns
+from telemetry.readings import Outcome
 from vehicles.models import Device
 
 WIRE_LIMIT = 1_000_000
@@ -48,6 +50,7 @@ class IngestEndpoint:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
         self._large = asyncio.Semaphore(1)
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -56,18 +59,8 @@ class IngestEndpoint:
                 error = _Refusal("Use POST.", code="method_not_allowed", status=405)
                 return await refuse(receive, send, error, [(b"allow", b"POST")])
             sender = await _authenticate(scope)
-            body, encoding = await _read(scope, receive)
-            if len(body) > (LARGE_PACKED if encoding else LARGE_BODY):
-                async with self._large:
-                    decoded, parsed = await _decode(await asyncio.to_thread(_unpack, body, encoding), sender)
-            else:
-                decoded, parsed = await _decode(_unpack(body, encoding), sender)
-            del body
-            batch = str(uuid.uuid4())
-            if decoded.blocks or decoded.refused.kept:
-                outcomes = await self._committer.commit(decoded, batch, sender.organization_id, sender.device_id)
-            else:
-                outcomes = []
+            with self._turns.of(sender.organization_id, _declared(scope)):
+                answer = await self._store(scope, receive, sender)
         except ClientGone:
             return None
         except MotorpoolError as error:
@@ -77,7 +70,22 @@ class IngestEndpoint:
         except Exception:
             log.exception("ingest.failed")
             return await refuse(receive, send, _FAILED)
-        answer: dict[str, Any] = {
+        return await respond(send, 200, answer)
+
+    async def _store(self, scope: Scope, receive: Receive, sender: directory.Sender) -> dict[str, Any]:
+        """Read, decode and commit a request; returns its answer."""
+        body, encoding = await _read(scope, receive)
+        if len(body) > (LARGE_PACKED if encoding else LARGE_BODY):
+            async with self._large:
+                decoded, parsed = await _decode(await asyncio.to_thread(_unpack, body, encoding), sender)
+        else:
+            decoded, parsed = await _decode(_unpack(body, encoding), sender)
+        del body
+        batch = str(uuid.uuid4())
+        outcomes: list[Outcome] = []
+        if decoded.blocks or decoded.refused.kept:
+            outcomes = await self._committer.commit(decoded, batch, sender.organization_id, sender.device_id)
+        return {
             "batch": batch,
             "boot": parsed.boot,
             "seq": parsed.seq,
@@ -88,7 +96,12 @@ class IngestEndpoint:
             "rejected_count": decoded.refused.count,
             "rejected": [entry.as_dict() for entry in decoded.refused.kept[:MOST_LISTED]],
         }
-        return await respond(send, 200, answer)
+
+
+def _declared(scope: Scope) -> int:
+    """How many bytes the body may have."""
+    declared = header(scope, b"content-length")
+    return min(int(declared), DECLARED_WIRE_LIMIT) if declared.isdigit() else WIRE_LIMIT
 
 
 async def _read(scope: Scope, receive: Receive) -> tuple[bytes, str]:

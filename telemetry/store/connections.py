@@ -10,6 +10,7 @@ import psycopg
 from django.db import connection
 from psycopg import Connection, Cursor
 
+from fleet.lib.database_watch import track
 from telemetry.store import wire
 
 
@@ -25,6 +26,7 @@ def open_connection() -> Connection[Any]:
     parameters |= {"connect_timeout": 2, "tcp_user_timeout": 5000, "application_name": "motorpool ingest"}
     opened = psycopg.connect(**parameters, options=options, autocommit=True)
     wire.adapt(opened)
+    track(opened)
     return opened
 
 
