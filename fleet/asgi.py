@@ -21,7 +21,7 @@ django_app: Any = WSGIMiddleware(_wsgi, workers=max(2, settings.DATABASE_POOL_SI
 from fleet.celery import app as celery_app  # noqa: E402
 from fleet.lib.asgi import App, Receive, Scope, Send, bounded, refuse  # noqa: E402
 from fleet.lib.database_watch import DatabaseWatch  # noqa: E402
-from fleet.lib.errors import MotorpoolError  # noqa: E402
+from fleet.lib.errors import UNAVAILABLE_PAGE, MotorpoolError  # noqa: E402
 from telemetry.ingest.committer import Committer  # noqa: E402
 from telemetry.ingest.endpoint import IngestEndpoint  # noqa: E402
 from telemetry.live.consumer import StreamConsumer  # noqa: E402
@@ -38,6 +38,15 @@ SOCKETS: dict[str, Any] = {"/ws/v1/stream": StreamConsumer}
 def ring_bell() -> None:
     """Tell the worker that batches wait."""
     celery_app.send_task("telemetry.tasks.run_sinks", expires=30, retry=False)
+
+
+async def _unavailable(scope: Scope, receive: Receive, send: Send) -> None:
+    """503 in the words of whoever asks: JSON for programs, a page that tries again for people."""
+    if scope["path"].startswith(("/api/", "/ready", "/webhooks/", "/webhook")):
+        return await refuse(receive, send, _NO_DATABASE)
+    headers = [(b"content-type", b"text/html; charset=utf-8"), (b"retry-after", b"2"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": UNAVAILABLE_PAGE.encode()})
 
 
 class Parts:
@@ -75,7 +84,7 @@ class Application:
         if scope["type"] == "websocket":
             return await self._socket(scope, receive, send)
         if not parts.watch.up and not scope["path"].startswith(WITHOUT_DATABASE):
-            return await refuse(receive, send, _NO_DATABASE)
+            return await _unavailable(scope, receive, send)
         if scope["path"] == INGEST_PATH:
             return await parts.ingest(scope, receive, send)
         return await self._django(scope, receive, send)

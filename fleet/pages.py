@@ -12,6 +12,8 @@ from django.shortcuts import render
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 
+from fleet.lib.errors import UNAVAILABLE_PAGE
+
 
 def health(request: HttpRequest) -> JsonResponse:
     """The process answers."""
@@ -92,9 +94,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if isinstance(sys.exc_info()[1], (OperationalError, InterfaceError)):
         if request.path.startswith("/api/"):
             return _not_ready("The database does not answer; try again shortly.")
-        words = "<h1>Back in a moment</h1><p>The database does not answer just now. This page tries again by itself."
-        refresh = '<!doctype html><title>Motorpool</title><meta http-equiv="refresh" content="3">'
-        return HttpResponse(refresh + words, status=503, headers={"Retry-After": "2"})
+        return HttpResponse(UNAVAILABLE_PAGE, status=503, headers={"Retry-After": "2"})
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": "Something failed here.", "code": "error"}, status=500)
     return HttpResponse(

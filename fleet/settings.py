@@ -105,7 +105,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 REDIS_URL = env.redis_address()
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "fleet.lib.cache.SafeRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "motorpool",
         "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
@@ -239,6 +239,8 @@ KEY_CACHE_SECONDS = env.number("KEY_CACHE_SECONDS", 10, 0, 60)
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 300,
     "unacked_restore_interval": 10,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+UNAVAILABLE_PAGE = """<!doctype html><html lang="en"><title>Motorpool</title><meta http-equiv="refresh" content="3">
+<h1>Back in a moment</h1><p>The database does not answer just now. This page tries again by itself.</p></html>"""
+
 
 class MotorpoolError(Exception):
     """A refusal with a machine-readable code and words that say what to mend."""
