@@ -11,7 +11,7 @@ $(shell rm -rf $(VENV))
 endif
 endif
 
-.PHONY: help demo run test test-long check bench format requirements frontend clean
+.PHONY: help demo run test test-long check bench chaos format requirements frontend clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ check-frontend: frontend/node_modules
 
 bench: $(VENV)/.dev  ## measure ingest, reading and the live stream beside peers
 	@exec $(BIN)/python -m fleet.embedded exec -- $(BIN)/python -m bench.run $(ARGS)
+
+chaos: $(VENV)/.dev  ## kill and freeze every part while agents send, and show that nothing acknowledged is lost
+	@exec $(BIN)/python -m chaos.run $(ARGS)
 
 format: $(VENV)/.dev  ## format the code
 	$(BIN)/ruff format .

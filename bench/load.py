@@ -45,6 +45,8 @@ class Connection:
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._rest = b""
+        self.head = b""
+        """The last answer's status line and headers."""
 
     def send(self, data: bytes) -> tuple[int, bytes]:
         """Send a request; returns status and body."""
@@ -54,6 +56,7 @@ class Connection:
             buffer += self._read()
         head, _, body = buffer.partition(b"\r\n\r\n")
         status = int(head[9:12])
+        self.head = head
         lower = head.lower()
         if b"transfer-encoding: chunked" in lower:
             while not body.endswith(b"0\r\n\r\n"):

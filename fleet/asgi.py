@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
@@ -58,7 +59,9 @@ class Parts:
         self.committer = Committer(settings.INGEST_CONNECTIONS, self.publisher.committed, lambda: self.watch.up)
         self.watch.when_down(self.committer.database_down)
         self.hub = Hub()
-        self.ingest: App = IngestEndpoint(self.committer)
+        self.ingest = IngestEndpoint(self.committer)
+        loop = asyncio.get_running_loop()
+        self.watch.when_down(partial(loop.call_soon_threadsafe, self.ingest.database_down))
         self.sockets: dict[str, App] = {path: kind.as_asgi(hub=self.hub) for path, kind in SOCKETS.items()}
 
     async def stop(self) -> None:

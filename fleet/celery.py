@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
 
 app = Celery("motorpool")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["telemetry"])
+
+
+@worker_init.connect
+def _let_the_web_go_first(**kwargs: object) -> None:
+    """Where both share a machine, who waits for an answer comes before what is derived from it."""
+    os.nice(5)
 
 
 @setup_logging.connect

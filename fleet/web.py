@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("DATABASE_POOL_SIZE", "8")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
@@ -14,6 +15,8 @@ from fleet import env
 
 def main() -> None:
     """Serve until SIGTERM; requests in flight get a few seconds to end."""
+    # Decoding a large body in a thread must not keep the event loop waiting for its turn at the interpreter.
+    sys.setswitchinterval(0.0005)
     proxies = env.number("TRUSTED_PROXY_COUNT", 0, 0, 10)
     uvicorn.run(
         "fleet.asgi:application",

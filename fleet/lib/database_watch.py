@@ -20,12 +20,14 @@ from typing import Any
 import psycopg
 import structlog
 from django.db import connection as django_connection
+from django.db import connections
 from django.db.backends.signals import connection_created
 from psycopg.pq import PollingStatus
 from psycopg.pq.abc import PGconn
 
 EVERY_SECONDS = 0.4
 PATIENCE_SECONDS = 1.0
+POOL_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 _known: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
@@ -45,13 +47,13 @@ class DatabaseWatch:
 
     def __init__(self) -> None:
         self.up = True
-        self._on_down: list[Callable[[], None]] = []
+        self._on_down: list[Callable[[], object]] = []
         self._stopping = threading.Event()
         connection_created.connect(_track_django, dispatch_uid="motorpool.database_watch")
         self._thread = threading.Thread(target=self._watch, name="database-watch", daemon=True)
         self._thread.start()
 
-    def when_down(self, call: Callable[[], None]) -> None:
+    def when_down(self, call: Callable[[], object]) -> None:
         """Have something called, in the watch's thread, each time the server stops answering."""
         self._on_down.append(call)
 
@@ -74,10 +76,12 @@ class DatabaseWatch:
                 if self.up:
                     self.up = False
                     log.error("database.down", error=str(error).strip()[:200])
+                    _set_patience(0.05)
                     self._free()
             else:
                 if not self.up:
                     self.up = True
+                    _set_patience(POOL_SECONDS)
                     log.warning("database.up", asked_s=round(time.monotonic() - begun, 3))
         if opened is not None:
             opened.finish()
@@ -94,6 +98,13 @@ class DatabaseWatch:
                 call()
             except Exception:
                 log.exception("database.down_call_failed")
+
+
+def _set_patience(seconds: float) -> None:
+    """How long a thread waits for a connection of Django's pool."""
+    pool = getattr(connections["default"], "pool", None)
+    if pool is not None:
+        pool.timeout = seconds
 
 
 def _connect() -> PGconn:

@@ -77,7 +77,7 @@ class Committer:
                 raise Busy("The portal is stopping; send it again shortly.")
             self._waiting.put(job)
             self._work_waits.notify()
-            if self._waiting.frames >= HELP_FRAMES:
+            if self._needs_help():
                 self._help_wanted.notify()
         try:
             return await asyncio.wait_for(future, ANSWER_SECONDS)
@@ -128,8 +128,13 @@ class Committer:
         writer.close()
 
     def _needs_help(self) -> bool:
-        """Whether much waits, or something waits while the first thread is held up by a lock or a slow disk."""
-        return self._waiting.frames >= HELP_FRAMES or time.monotonic() - self._waiting.waiting_since() > HELP_SECONDS
+        """Whether much waits, or something waits behind much, or behind a lock or a slow disk."""
+        if self._waiting.frames >= HELP_FRAMES:
+            return True
+        if not self._waiting:
+            return False
+        large = any(job.frames >= HELP_FRAMES for job in self._writing)
+        return large or time.monotonic() - self._waiting.waiting_since() > HELP_SECONDS
 
     def _take(self, first: bool) -> list[Job]:
         """All that waits, up to a transaction's fill; empty when it is time to end."""

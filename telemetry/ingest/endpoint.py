@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import structlog
 from django.db import InterfaceError, OperationalError
@@ -30,6 +31,7 @@ LARGE_BODY = 65_536
 LARGE_PACKED = LARGE_BODY // 8
 _CHALLENGE = [(b"www-authenticate", b'Bearer realm="motorpool"')]
 
+R = TypeVar("R")
 log = structlog.get_logger(__name__)
 
 
@@ -51,6 +53,27 @@ class IngestEndpoint:
         self._committer = committer
         self._large = asyncio.Semaphore(1)
         self._turns = Turns()
+        self._lookups: set[asyncio.Future[Any]] = set()
+        self._gone = False
+
+    def database_down(self) -> None:
+        """End the waits for look-ups: their threads may hang for a while yet."""
+        self._gone = True
+        for future in list(self._lookups):
+            future.cancel()
+
+    async def _look_up(self, function: Callable[..., R], *arguments: Any) -> R:
+        """Run a look-up in the database in a thread."""
+        future = asyncio.wrap_future(directory.in_thread(function, *arguments))
+        self._lookups.add(future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.cancelled() and self._gone:
+                raise _NO_DATABASE from None
+            raise
+        finally:
+            self._lookups.discard(future)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -58,8 +81,8 @@ class IngestEndpoint:
             if scope["method"] != "POST":
                 error = _Refusal("Use POST.", code="method_not_allowed", status=405)
                 return await refuse(receive, send, error, [(b"allow", b"POST")])
-            sender = await _authenticate(scope)
-            with self._turns.of(sender.organization_id, _declared(scope)):
+            sender = await self._authenticate(scope)
+            async with self._turns.of(sender.organization_id, _declared(scope)):
                 answer = await self._store(scope, receive, sender)
         except ClientGone:
             return None
@@ -77,9 +100,9 @@ class IngestEndpoint:
         body, encoding = await _read(scope, receive)
         if len(body) > (LARGE_PACKED if encoding else LARGE_BODY):
             async with self._large:
-                decoded, parsed = await _decode(await asyncio.to_thread(_unpack, body, encoding), sender)
+                decoded, parsed = await self._decode(await asyncio.to_thread(_unpack, body, encoding), sender)
         else:
-            decoded, parsed = await _decode(_unpack(body, encoding), sender)
+            decoded, parsed = await self._decode(_unpack(body, encoding), sender)
         del body
         batch = str(uuid.uuid4())
         outcomes: list[Outcome] = []
@@ -96,6 +119,35 @@ class IngestEndpoint:
             "rejected_count": decoded.refused.count,
             "rejected": [entry.as_dict() for entry in decoded.refused.kept[:MOST_LISTED]],
         }
+
+    async def _decode(self, body: bytes, sender: directory.Sender) -> tuple[Decoded, Body]:
+        large = len(body) > LARGE_BODY
+        parsed = await asyncio.to_thread(parse, body) if large else parse(body)
+        parts = parts_of(parsed)
+        names = directory.organization_names(sender.organization_id)
+        wanted = wanted_names(parts, names, sender)
+        if wanted:
+            await self._look_up(directory.load, names, wanted.vehicles, wanted.sources, wanted.signals)
+        now = time.time_ns() // 1_000
+        if large:
+            return await asyncio.to_thread(decode, parsed, parts, names, sender, now), parsed
+        return decode(parsed, parts, names, sender, now), parsed
+
+    async def _authenticate(self, scope: Scope) -> directory.Sender:
+        scheme, _, key = header(scope, b"authorization").decode("latin-1").partition(" ")
+        key = key.strip()
+        if scheme.lower() != "bearer" or not key:
+            raise _Refusal("Send Authorization: Bearer <device key>.", code="not_authenticated", status=401)
+        if not key.startswith(Device.PREFIX):
+            if not key.isascii() or len(key) > 4000:
+                raise _Refusal("This key is unknown or revoked.", code="not_authenticated", status=401)
+            raise _Refusal("Telemetry is written with a device key (mpd_…).", code="permission_denied", status=403)
+        sender = directory.remembered_sender(key)
+        if sender is None:
+            sender = await self._look_up(directory.find_sender, key)
+        if sender is None:
+            raise _Refusal("This key is unknown or revoked.", code="not_authenticated", status=401)
+        return sender
 
 
 def _declared(scope: Scope) -> int:
@@ -118,35 +170,3 @@ def _unpack(body: bytes, encoding: str) -> bytes:
     if len(body) > INFLATED_LIMIT:
         raise BodyTooLarge(f"The body may have {INFLATED_LIMIT} bytes.")
     return body
-
-
-async def _decode(body: bytes, sender: directory.Sender) -> tuple[Decoded, Body]:
-    large = len(body) > LARGE_BODY
-    parsed = await asyncio.to_thread(parse, body) if large else parse(body)
-    parts = parts_of(parsed)
-    names = directory.organization_names(sender.organization_id)
-    wanted = wanted_names(parts, names, sender)
-    if wanted:
-        found = directory.in_thread(directory.load, names, wanted.vehicles, wanted.sources, wanted.signals)
-        await asyncio.wrap_future(found)
-    now = time.time_ns() // 1_000
-    if large:
-        return await asyncio.to_thread(decode, parsed, parts, names, sender, now), parsed
-    return decode(parsed, parts, names, sender, now), parsed
-
-
-async def _authenticate(scope: Scope) -> directory.Sender:
-    scheme, _, key = header(scope, b"authorization").decode("latin-1").partition(" ")
-    key = key.strip()
-    if scheme.lower() != "bearer" or not key:
-        raise _Refusal("Send Authorization: Bearer <device key>.", code="not_authenticated", status=401)
-    if not key.startswith(Device.PREFIX):
-        if not key.isascii() or len(key) > 4000:
-            raise _Refusal("This key is unknown or revoked.", code="not_authenticated", status=401)
-        raise _Refusal("Telemetry is written with a device key (mpd_…).", code="permission_denied", status=403)
-    sender = directory.remembered_sender(key)
-    if sender is None:
-        sender = await asyncio.wrap_future(directory.in_thread(directory.find_sender, key))
-    if sender is None:
-        raise _Refusal("This key is unknown or revoked.", code="not_authenticated", status=401)
-    return sender
