@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
+
 from chaos import flood
 from chaos.probe import Probe, p99
 from chaos.world import World, running_world
@@ -19,6 +21,8 @@ Report = dict[str, Any]
 REDIS_RATE = 50.0
 POSTGRES_RATE = 20.0
 QUIET_RATE = 10.0
+BUSY_RATE = 500.0
+PARTITIONS = 8
 
 
 def redis_faults(seconds: float, say: Callable[[str], None]) -> list[Report]:
@@ -169,3 +173,52 @@ def _start_flood(world: World, team: Any, seconds: float) -> subprocess.Popen[by
     assert process.stdout is not None
     process.stdout.readline()
     return process
+
+
+def partitions(seconds: float, say: Callable[[str], None]) -> list[Report]:
+    """Under 500 requests a second partitions are made on demand and dropped whole: nobody fails, nobody waits."""
+    with running_world() as world:
+        team, old = world.team("busy", 1), world.team("old", 1)
+        vehicles: Any = team["vehicles"]
+        with Probe(world.url, str(team["key"]), vehicles[0], BUSY_RATE) as probe:
+            time.sleep(3)
+            begun = probe.now()
+            before = _partition_names(world)
+            for year in range(2001, 2001 + PARTITIONS):
+                _send_old(world, old, year)
+                time.sleep(seconds / PARTITIONS / 2)
+            made = _partition_names(world) - before
+            keep = "UPDATE accounts_organization SET frame_days = 30 WHERE id = %s RETURNING 1"
+            world.sql(keep, old["organization"])
+            say(f"{len(made)} partitions were made, now they are dropped")
+            subprocess.run(
+                [sys.executable, "-c", "import django; django.setup(); from telemetry import retention as r; r.apply()"],
+                cwd=ROOT, env=world.environment, check=True, capture_output=True,
+            )  # fmt: skip
+            dropped = made - _partition_names(world)
+            time.sleep(seconds / 2)
+            samples = probe.between(begun, probe.now())
+        failed = sum(1 for sample in samples if sample.status != 200)
+        slowest = max(sample.took for sample in samples)
+        return [
+            {
+                "fault": "partitions made and dropped", "requests": len(samples), "not_200": failed,
+                "made": len(made), "dropped": len(dropped), "slowest_s": round(slowest, 3),
+                "p99_ms": round(p99(samples), 1),
+                "good": not failed and slowest <= 1 and len(made) == len(dropped) == PARTITIONS,
+            }
+        ]  # fmt: skip
+
+
+def _partition_names(world: World) -> set[str]:
+    rows = world.sql("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'telemetry_frame'::regclass")
+    return {str(name) for (name,) in rows}
+
+
+def _send_old(world: World, team: Any, year: int) -> None:
+    row = {"vehicle": team["vehicles"][0], "time": f"{year}-06-01T00:00:00Z", "values": {"engine.rpm": 1}}
+    answer = httpx.post(
+        f"{world.url}/api/v1/telemetry", json={"rows": [row]}, timeout=10, trust_env=False,
+        headers={"Authorization": f"Bearer {team['key']}"},
+    )  # fmt: skip
+    answer.raise_for_status()

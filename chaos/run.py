@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--readings", type=int, default=1_000_000)
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--outage", type=float, default=60, help="seconds of an outage of PostgreSQL")
-    parser.add_argument("--only", default="kills,sabotage,redis,postgres,overload")
+    parser.add_argument("--only", default="kills,sabotage,redis,postgres,overload,partitions")
     options = parser.parse_args()
     begun = time.monotonic()
 
@@ -65,6 +65,7 @@ def _parts(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str,
         "redis": lambda: outages.redis_faults(options.outage / 2, say),
         "postgres": lambda: outages.postgres_faults(options.outage, say),
         "overload": lambda: outages.overload(options.outage / 2, say),
+        "partitions": lambda: outages.partitions(options.outage / 3, say),
     }
 
 
