@@ -23,6 +23,7 @@ POSTGRES_RATE = 20.0
 QUIET_RATE = 10.0
 BUSY_RATE = 500.0
 PARTITIONS = 8
+RETIRE = "import django; django.setup(); from telemetry import retention; retention.apply()"
 
 
 def redis_faults(seconds: float, say: Callable[[str], None]) -> list[Report]:
@@ -192,7 +193,7 @@ def partitions(seconds: float, say: Callable[[str], None]) -> list[Report]:
             world.sql(keep, old["organization"])
             say(f"{len(made)} partitions were made, now they are dropped")
             subprocess.run(
-                [sys.executable, "-c", "import django; django.setup(); from telemetry import retention as r; r.apply()"],
+                [sys.executable, "-c", RETIRE],
                 cwd=ROOT, env=world.environment, check=True, capture_output=True,
             )  # fmt: skip
             dropped = made - _partition_names(world)

@@ -54,7 +54,7 @@ def progress_before_work() -> None:
 
     def process(name: str, registered: Any, sink: Any, owner: Any, claims: Any) -> int:
         sinks._complete(name, registered, owner, claims, None)
-        time.sleep(0.5)
+        time.sleep(3)  # a wide window, for a kill to meet it soon
         sink(claims)
         return len(claims)
 

@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--readings", type=int, default=1_000_000)
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--outage", type=float, default=60, help="seconds of an outage of PostgreSQL")
+    parser.add_argument("--variants", default=",".join(SABOTAGES), help="sabotages to try")
     parser.add_argument("--only", default="kills,sabotage,redis,postgres,overload,partitions")
     options = parser.parse_args()
     begun = time.monotonic()
@@ -60,7 +61,9 @@ def _parts(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str,
     return {
         "kills": lambda: [_killed("none", options.seed, options.readings, options.kills, EVERYTHING, say)],
         "sabotage": lambda: [
-            _killed(variant, options.seed, 60_000, 8, faults, say) for variant, faults in SABOTAGES.items()
+            _killed(variant, options.seed, 60_000, 8, faults, say)
+            for variant, faults in SABOTAGES.items()
+            if variant in options.variants.split(",")
         ],
         "redis": lambda: outages.redis_faults(options.outage / 2, say),
         "postgres": lambda: outages.postgres_faults(options.outage, say),

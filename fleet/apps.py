@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class FleetConfig(AppConfig):
@@ -6,3 +7,7 @@ class FleetConfig(AppConfig):
 
     def ready(self) -> None:
         from fleet import checks  # noqa: F401, PLC0415  (registers the system checks)
+
+
+class PortalAdminConfig(AdminConfig):
+    default_site = "fleet.admin_site.PortalAdminSite"

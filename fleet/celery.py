@@ -11,7 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
 
 app = Celery("motorpool")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["telemetry"])
+app.autodiscover_tasks(["telemetry", "fleet.accounts"])
 
 
 @worker_init.connect

@@ -83,6 +83,16 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     return [word.strip() for word in text(name, ",".join(default)).split(",") if word.strip()]
 
 
+def origins(name: str) -> list[str]:
+    """A list of web origins, such as https://app.example.com."""
+    found = words(name)
+    for origin in found:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path:
+            raise ConfigurationError(f"{name} holds {origin!r}; an origin is like https://app.example.com.")
+    return found
+
+
 def database(name: str = "DATABASE_URL") -> dict[str, Any]:
     """A Django database from a PostgreSQL URL, with any libpq parameter in its query string.
 

@@ -41,24 +41,29 @@ INSTALLED_APPS = [
     "fleet.accounts",
     "vehicles",
     "telemetry",
-    "django.contrib.admin",
+    "fleet.apps.PortalAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "csp",
+    "corsheaders",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -66,6 +71,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
     "fleet.accounts.middleware.OrganizationMiddleware",
 ]
 ROOT_URLCONF = "fleet.urls"
@@ -115,7 +121,7 @@ CACHES = {
 # --- Accounts ---------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["fleet.accounts.backends.LimitedBackend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.BCryptSHA256PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -130,7 +136,20 @@ ACCOUNT_EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", ("mand
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Motorpool] "
+# Failed sign-ins are limited by `fleet.accounts.limits`, which counts nothing else and does without the cache.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None}
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Motorpool"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
+USERSESSIONS_TRACK_ACTIVITY = True
+STAFF_MFA = env.flag("STAFF_MFA", PRODUCTION and HTTPS)
+KNOWN_BROWSER_COOKIE = "__Host-browser" if HTTPS else "motorpool-browser"
+API_CALLS_PER_MINUTE = env.number("API_CALLS_PER_MINUTE", 600, 1, 1_000_000)
+CORS_ALLOWED_ORIGINS = env.origins("CORS_ALLOWED_ORIGINS")
+CORS_URLS_REGEX = r"^/api/"
 DEVICE_KEY_KNOWN = "vehicles.services.device_key_known"
 SIGNUP_OPEN = env.flag("SIGNUP_OPEN", True)
 LOGIN_URL = "account_login"
@@ -192,6 +211,7 @@ REST_FRAMEWORK = {
         "fleet.accounts.authentication.BrowserAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["fleet.accounts.access.HasRole"],
+    "DEFAULT_THROTTLE_CLASSES": ["fleet.lib.throttles.CallThrottle"],
     "DEFAULT_PARSER_CLASSES": ["fleet.lib.api.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["fleet.lib.api.FastJSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "fleet.lib.api.PageNumbers",
@@ -264,6 +284,11 @@ CELERY_BEAT_SCHEDULE = {
     "make-partitions": {"task": "telemetry.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 3600}},
     "apply-retention": {"task": "telemetry.tasks.apply_retention", "schedule": 3600.0, "options": {"expires": 3600}},
     "trim-buffers": {"task": "telemetry.tasks.trim_buffers", "schedule": 10.0, "options": {"expires": 10}},
+    "forget-failures": {
+        "task": "fleet.accounts.tasks.forget_failures",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "trim-inboxes": {"task": "telemetry.tasks.trim_rejected", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 

@@ -23,6 +23,8 @@ urlpatterns = [
     path("docs", pages.Docs.as_view(), name="docs"),
     path("redoc", pages.redoc, name="redoc"),
     path("admin/", admin.site.urls),
+    path("accounts/2fa/", include("allauth.mfa.urls")),
+    path("accounts/sessions/", include("allauth.usersessions.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/", include([*accounts_api, *telemetry_api, *vehicles_api])),

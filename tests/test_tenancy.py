@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from fleet import asgi
-from tests.conftest import CANARY, Team, make_team
+from tests.conftest import CANARY, Team, _numbers, make_team
 from tests.portal import Portal
 
 ROLES = ("anonymous", "viewer", "operator", "admin", "device")
@@ -42,6 +42,14 @@ API = [
     api("POST", "/api/v1/tokens", 201, 201, 201, body={"name": "x"}),
     api("DELETE", "/api/v1/tokens/{token}", 404, 404, 404, 404),
     api("GET", "/api/v1/audit", 403, 403, 200),
+    api("GET", "/api/v1/organization", 200, 200, 200),
+    api("PATCH", "/api/v1/organization", 403, 403, 200, body={"time_zone": "Europe/Berlin"}),
+    api("GET", "/api/v1/members", 200, 200, 200),
+    api("PATCH", "/api/v1/members/{member}", 403, 403, 200, 404, body={"role": "viewer"}),
+    api("DELETE", "/api/v1/members/{member}", 403, 403, 204, 404),
+    api("GET", "/api/v1/invitations", 403, 403, 200),
+    api("POST", "/api/v1/invitations", 403, 403, 201, body={"email": "somebody-new@example.com"}),
+    api("DELETE", "/api/v1/invitations/{invitation}", 403, 403, 204, 404),
     api("GET", "/api/v1/vehicles", 200, 200, 200),
     api("POST", "/api/v1/vehicles", 403, 201, 201, body={"name": "x"}),
     api("GET", "/api/v1/vehicles/latest", 200, 200, 200),
@@ -88,6 +96,13 @@ PAGES = [
     page("/devices", 403, 200, 200),
     page("/devices", 403, 403, 200, method="POST", body={"name": "x"}),
     page("/devices/{device}", 403, 403, 302, 404, method="POST", body={"action": "revoke"}),
+    page("/members", 200, 200, 200),
+    page("/members", 403, 403, 302, 404, method="POST", body={"action": "remove", "member": "{member}"}),
+    page("/organization", 403, 403, 200),
+    page("/organization", 403, 403, 422, method="POST", body={"name": ""}),
+    page("/account", 200, 200, 200),
+    page("/account", 302, 302, 302, method="POST", body={"password": "wrong"}),
+    Row("GET", "/invitations/{secret}", (404, 404, 404, 404, 404)),
     page("/tokens", 200, 200, 200),
     page("/tokens", 404, 404, 404, 404, method="POST", body={"revoke": "{token}"}),
     page("/organizations/new", 200, 200, 200),
@@ -137,6 +152,8 @@ def teams(portal: Portal) -> tuple[Team, Team]:
 
 def _fill(path: Any, own: Team, other: Team) -> Any:
     """A path or body with the ids of a team that may be consumed by the call."""
+    from fleet.accounts.memberships import invite
+    from fleet.accounts.models import Membership, Role, User
     from vehicles.services import device_create, vehicle_create
 
     text = json.dumps(path)
@@ -146,8 +163,20 @@ def _fill(path: Any, own: Team, other: Team) -> Any:
     if "{device}" in text:
         device, _ = device_create(organization=own.organization, user=None, name=own.device.name)
         text = text.replace("{device}", str(device.pk))
+    if "{member}" in text:
+        user = User.objects.create(email=f"{next(_numbers)}@example.net")
+        member = Membership.objects.create(organization=own.organization, user=user)
+        text = text.replace("{member}", str(member.pk))
+    if "{invitation}" in text:
+        invited = invite(
+            organization=own.organization,
+            user=own.users["admin"],
+            email=f"{next(_numbers)}@example.net",
+            role=Role.VIEWER,
+        )
+        text = text.replace("{invitation}", str(invited[0].pk))
     text = text.replace("{token}", str(own.users["admin"].api_tokens.get().pk if "only" in own.extra else 0))
-    text = text.replace("{rest}", "v1/nothing").replace("{setup}", "no-token")
+    text = text.replace("{rest}", "v1/nothing").replace("{setup}", "no-token").replace("{secret}", "mpi_none")
     return json.loads(text.replace("{other_organization}", str(other.organization.pk)))
 
 

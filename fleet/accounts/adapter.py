@@ -6,8 +6,10 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
+from fleet.accounts.limits import remember_browser
 from fleet.accounts.services import audit
 
 
@@ -21,7 +23,16 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
         """Record the sign-in once it is complete."""
         audit("user.signed_in", user=user, target=user, request=request)
-        return super().post_login(request, user, **kwargs)
+        response = super().post_login(request, user, **kwargs)
+        remember_browser(response, user)
+        return response
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        """Say it where the attempt was not even evaluated."""
+        super().authentication_failed(request, **credentials)
+        if getattr(request, "too_many_failures", False):
+            words = "Too many failed attempts: try again later, or reset your password."
+            raise ValidationError(words, code="too_many_login_attempts")
 
     def populate_username(self, request: HttpRequest, user: Any) -> None:
         """A user name is optional: invent none."""

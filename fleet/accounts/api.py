@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib.auth import authenticate
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers, status
+from rest_framework.exceptions import APIException
 from rest_framework.parsers import FormParser
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -17,6 +20,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import TokenRefreshSerializer
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from fleet.accounts import limits
 from fleet.accounts.access import access, find_access
 from fleet.accounts.authentication import REALM, NotAuthenticated
 from fleet.accounts.models import ApiToken, AuditEvent, Role, User
@@ -41,6 +45,7 @@ class TokenObtain(_Public):
         email = serializers.CharField(required=False, max_length=254)
         username = serializers.CharField(required=False, max_length=254)
         password = serializers.CharField(max_length=1000, trim_whitespace=False)
+        otp = serializers.CharField(required=False, max_length=40, help_text="Where two-factor sign-in is active.")
         organization = serializers.IntegerField(required=False)
 
         def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -62,8 +67,11 @@ class TokenObtain(_Public):
         login = given.get("email") or given["username"]
         kind = "email" if "@" in login else "username"
         user = authenticate(request._request, password=given["password"], **{kind: login})
+        if getattr(request._request, "too_many_failures", False):
+            raise TooManyFailedSignIns
         if not isinstance(user, User) or not user.is_active:
             raise NotAuthenticated("The name or the password is wrong.")
+        _check_otp(request, user, given.get("otp", ""))
         if "organization" not in given and user.memberships.count() > 1:
             words = ", ".join(f"{m.organization_id} ({m.organization})" for m in user.memberships.all())
             raise serializers.ValidationError({"organization": [f"You belong to several; name one: {words[:500]}."]})
@@ -94,6 +102,33 @@ class TokenRefresh(_Public):
             raise NotAuthenticated("The refresh token is expired or was used before.") from None
         pair = refresher.validated_data
         return Response(_pair(pair["access"], pair["refresh"]))
+
+
+class TooManyFailedSignIns(APIException):
+    """429, without having looked at the password."""
+
+    status_code = 429
+    default_code = "throttled"
+    default_detail = "Too many failed attempts: try again later, or reset your password."
+    wait = 3600
+
+
+def _check_otp(request: Request, user: User, otp: str) -> None:
+    """Where the user has a second factor, its code; wrong ones count as failed sign-ins."""
+    if not is_mfa_enabled(user):
+        return
+    if not otp:
+        raise NotAuthenticated(
+            "This account has two-factor sign-in: send the current code as otp.", code="otp_required"
+        )
+    buckets = limits.reserve(request._request, user.email or user.username or "")
+    if not buckets:
+        raise TooManyFailedSignIns
+    for authenticator in Authenticator.objects.filter(user=user).exclude(type=Authenticator.Type.WEBAUTHN):
+        if authenticator.wrap().validate_code(otp):
+            limits.succeeded(buckets)
+            return
+    raise NotAuthenticated("The code is wrong.", code="otp_wrong")
 
 
 def _pair(access_token: str, refresh_token: str) -> dict[str, Any]:

@@ -158,6 +158,40 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
 
+class SignInFailures(models.Model):
+    """Failed sign-ins of an account or from an address since a time; the key is a hash of which."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    since = models.DateTimeField()
+    failures = models.IntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.failures} since {self.since}"
+
+
+class Invitation(models.Model):
+    """An offer to join an organization, sent by e-mail; only the SHA-256 of its secret is kept."""
+
+    PREFIX = "mpi_"
+    DAYS = 7
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="invitations")
+    email = models.EmailField()
+    role = models.PositiveSmallIntegerField(choices=Role.choices, default=Role.VIEWER)
+    sha256 = models.BinaryField(max_length=32, unique=True)
+    invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.email} as {self.get_role_display()}"
+
+
 class AuditEvent(models.Model):
     """Who did what. Rows are only ever added."""
 

@@ -11,16 +11,11 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 
 from fleet.accounts.access import SESSION_KEY, MemberRequired, access
-from fleet.accounts.forms import OrganizationForm, SetupForm
+from fleet.accounts.forms import OrganizationForm, SetupForm, id_of
 from fleet.accounts.models import User
 from fleet.accounts.services import organization_create, setup_complete, setup_token_valid, token_create, token_revoke
 
-BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
-
-
-def _id(words: str) -> int:
-    """An id from a form; 0, which nobody has, for anything else."""
-    return int(words) if words.isascii() and words.isdecimal() and len(words) < 10 else 0
+BACKEND = "fleet.accounts.backends.LimitedBackend"
 
 
 class OrganizationNew(LoginRequiredMixin, View):
@@ -47,7 +42,7 @@ class OrganizationSwitch(LoginRequiredMixin, View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         assert isinstance(request.user, User)
-        organization = get_object_or_404(request.user.organizations, pk=_id(request.POST.get("organization", "")))
+        organization = get_object_or_404(request.user.organizations, pk=id_of(request.POST.get("organization", "")))
         request.session[SESSION_KEY] = organization.pk
         return redirect("overview")
 
@@ -87,7 +82,7 @@ class TokensPage(MemberRequired, View):
         found = access(request)
         revoke = request.POST.get("revoke", "")
         if revoke:
-            token = get_object_or_404(found.organization.api_tokens, pk=_id(revoke), user=found.user)
+            token = get_object_or_404(found.organization.api_tokens, pk=id_of(revoke), user=found.user)
             token_revoke(token=token, user=found.user, request=request)
             messages.success(request, f"{token.name} is revoked.")
             return redirect("tokens")
