@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+import structlog
 from celery import Celery
-from celery.signals import setup_logging, worker_init
+from celery.signals import setup_logging, task_prerun, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
 
 app = Celery("motorpool")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["telemetry", "fleet.accounts"])
+
+
+@task_prerun.connect
+def _name_the_task(task_id: str, task: Any, **kwargs: object) -> None:
+    """Every log line of a task carries its id and name."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(task_id=task_id, task=task.name)
 
 
 @worker_init.connect

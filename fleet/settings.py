@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "corsheaders",
 ]
 MIDDLEWARE = [
+    "fleet.requests_log.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -147,6 +148,7 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 USERSESSIONS_TRACK_ACTIVITY = True
 STAFF_MFA = env.flag("STAFF_MFA", PRODUCTION and HTTPS)
 KNOWN_BROWSER_COOKIE = "__Host-browser" if HTTPS else "motorpool-browser"
+METRICS_TOKEN = env.text("METRICS_TOKEN", "")
 API_CALLS_PER_MINUTE = env.number("API_CALLS_PER_MINUTE", 600, 1, 1_000_000)
 CORS_ALLOWED_ORIGINS = env.origins("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
-from fleet import pages
+from fleet import metrics, pages, system
 from fleet.accounts.urls import api_urlpatterns as accounts_api
 from fleet.accounts.urls import urlpatterns as accounts_pages
 from telemetry.urls import api_urlpatterns as telemetry_api
@@ -20,6 +20,8 @@ handler500 = "fleet.pages.server_error"
 urlpatterns = [
     path("health", pages.health, name="health"),
     path("ready", pages.ready, name="ready"),
+    path("metrics", metrics.metrics, name="metrics"),
+    path("system", system.SystemPage.as_view(), name="system"),
     path("docs", pages.Docs.as_view(), name="docs"),
     path("redoc", pages.redoc, name="redoc"),
     path("admin/", admin.site.urls),

@@ -76,6 +76,7 @@ API = [
     Row("GET", "/api/{rest}", (404, 404, 404, 404, 404)),
     Row("GET", "/health", (200, 200, 200, 200, 200)),
     Row("GET", "/ready", (200, 200, 200, 200, 200)),
+    Row("GET", "/metrics", (401, 401, 401, 401, 401)),
     Row("GET", "/docs", (200, 200, 200, 200, 200)),
     Row("GET", "/redoc", (302, 302, 302, 302, 302)),
 ]
@@ -102,6 +103,7 @@ PAGES = [
     page("/organization", 403, 403, 422, method="POST", body={"name": ""}),
     page("/account", 200, 200, 200),
     page("/account", 302, 302, 302, method="POST", body={"password": "wrong"}),
+    Row("GET", "/system", (404, 404, 404, 404, 404)),
     Row("GET", "/invitations/{secret}", (404, 404, 404, 404, 404)),
     page("/tokens", 200, 200, 200),
     page("/tokens", 404, 404, 404, 404, method="POST", body={"revoke": "{token}"}),

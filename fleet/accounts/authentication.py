@@ -89,7 +89,7 @@ class BearerAuthentication(BaseAuthentication):
                 raise NotAuthenticated
             raise PermissionDenied("A device key may only write telemetry.")
         found = bearer_access(secret.strip())
-        request.access = found  # type: ignore[attr-defined]
+        request._request.access = found  # type: ignore[attr-defined]
         return found.user, found
 
     def authenticate_header(self, request: Request) -> str:
@@ -106,5 +106,5 @@ class BrowserAuthentication(SessionAuthentication):
         if result is None:
             return None
         found = session_access(request._request)
-        request.access = found  # type: ignore[attr-defined]
+        request._request.access = found  # type: ignore[attr-defined]
         return result[0], found

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-_SECRETS = re.compile(r"(?:mpd|mpt)_[A-Za-z0-9_-]{8,}|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_SECRETS = re.compile(r"(?:mpd|mpt|mpi)_[A-Za-z0-9_-]{8,}|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 def logging_config(level: str, layout: str, file: str) -> None:
@@ -46,6 +46,10 @@ def logging_config(level: str, layout: str, file: str) -> None:
         logger.propagate = True
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # Requests have a log of their own, which names routes instead of paths; tasks are told of when they fail.
+    logging.getLogger("django.request").setLevel(logging.ERROR)
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

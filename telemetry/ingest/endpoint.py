@@ -20,6 +20,7 @@ from telemetry.ingest.format import Body, parse
 from telemetry.ingest.parts import parts_of
 from telemetry.ingest.refusals import MOST_LISTED
 from telemetry.ingest.turns import Turns
+from telemetry.metrics import ACKED, READINGS, REFUSED
 from telemetry.readings import Outcome
 from vehicles.models import Device
 
@@ -29,6 +30,7 @@ INFLATED_LIMIT = 16_000_000
 LARGE_BODY = 65_536
 """From here on decoding takes long enough to leave the event loop."""
 LARGE_PACKED = LARGE_BODY // 8
+RESULTS = {"readings": "accepted", "duplicates": "duplicate", "rejected_count": "rejected"}
 _CHALLENGE = [(b"www-authenticate", b'Bearer realm="motorpool"')]
 
 R = TypeVar("R")
@@ -87,13 +89,16 @@ class IngestEndpoint:
         except ClientGone:
             return None
         except MotorpoolError as error:
-            return await refuse(receive, send, error, _CHALLENGE if error.status == 401 else ())
+            refusal: MotorpoolError = error
         except (OperationalError, InterfaceError):
-            return await refuse(receive, send, _NO_DATABASE)
+            refusal = _NO_DATABASE
         except Exception:
             log.exception("ingest.failed")
-            return await refuse(receive, send, _FAILED)
-        return await respond(send, 200, answer)
+            refusal = _FAILED
+        else:
+            return await respond(send, 200, answer)
+        REFUSED.labels(refusal.status).inc()
+        return await refuse(receive, send, refusal, _CHALLENGE if refusal.status == 401 else ())
 
     async def _store(self, scope: Scope, receive: Receive, sender: directory.Sender) -> dict[str, Any]:
         """Read, decode and commit a request; returns its answer."""
@@ -108,7 +113,7 @@ class IngestEndpoint:
         outcomes: list[Outcome] = []
         if decoded.blocks or decoded.refused.kept:
             outcomes = await self._committer.commit(decoded, batch, sender.organization_id, sender.device_id)
-        return {
+        answer: dict[str, Any] = {
             "batch": batch,
             "boot": parsed.boot,
             "seq": parsed.seq,
@@ -119,6 +124,11 @@ class IngestEndpoint:
             "rejected_count": decoded.refused.count,
             "rejected": [entry.as_dict() for entry in decoded.refused.kept[:MOST_LISTED]],
         }
+        ACKED.inc()
+        for name in ("readings", "duplicates", "rejected_count"):
+            if answer[name]:
+                READINGS.labels(RESULTS[name]).inc(answer[name])
+        return answer
 
     async def _decode(self, body: bytes, sender: directory.Sender) -> tuple[Decoded, Body]:
         large = len(body) > LARGE_BODY

@@ -20,6 +20,7 @@ from telemetry.live import messages
 from telemetry.live.credentials import Credential, still_valid
 from telemetry.live.encoding import frames_text, newest_texts, text_of
 from telemetry.live.subscription import GAP, Newest, Outbox, Subscription, now
+from telemetry.metrics import SOCKETS
 
 FLUSH_SECONDS = 0.05
 HEARTBEAT_SECONDS = 15.0
@@ -69,6 +70,7 @@ class Hub:
                 asyncio.create_task(job()) for job in (self._listen, self._flush, self._heartbeat, self._revalidate)
             ]
         self._sockets.setdefault(socket.credential.organization_id, set()).add(socket)
+        SOCKETS.set(self.count())
         flowing = self.ready.setdefault(socket.credential.organization_id, asyncio.Event())
         self._changed.set()
         with contextlib.suppress(TimeoutError):
@@ -79,6 +81,7 @@ class Hub:
         group = self._sockets.get(socket.credential.organization_id)
         if group:
             group.discard(socket)
+            SOCKETS.set(self.count())
             if not group:
                 del self._sockets[socket.credential.organization_id]
                 self._changed.set()

@@ -15,6 +15,7 @@ from telemetry.store.expiry import (
     trim_batches,
 )
 from telemetry.store.frames import Range
+from telemetry.store.health import SinkHealth, dead_list, sink_health, sizes
 from telemetry.store.history import (
     History,
     Series,
@@ -40,10 +41,12 @@ __all__ = [
     "Partitions",
     "Range",
     "Series",
+    "SinkHealth",
     "Spans",
     "Summary",
     "append",
     "cursor",
+    "dead_list",
     "delete_frames",
     "delete_rollups",
     "drop_partitions",
@@ -62,6 +65,8 @@ __all__ = [
     "read_latest",
     "read_summary",
     "scan_frames",
+    "sink_health",
+    "sizes",
     "trim_batches",
     "trim_rejected",
     "write_hours",

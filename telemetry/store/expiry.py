@@ -23,9 +23,10 @@ log = structlog.get_logger(__name__)
 
 
 class Partition(NamedTuple):
-    """An existing partition: the end of its range in microseconds since 1970, and whether a detach was interrupted."""
+    """An existing partition: its range in microseconds since 1970, and whether a detach was interrupted."""
 
     name: str
+    start: int
     end: int
     detaching: bool
 
@@ -34,9 +35,11 @@ def list_partitions(kind: Partitioned = FRAMES) -> list[Partition]:
     """The table's partitions, the oldest first."""
     with cursor() as opened:
         rows = opened.execute(
-            "SELECT c.relname, (regexp_match(pg_get_expr(c.relpartbound, c.oid), $$TO \\('([^']+)'$$))[1]::timestamptz,"
-            " i.inhdetachpending FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-            " WHERE i.inhparent = to_regclass(%s) ORDER BY 2",
+            "SELECT c.relname, (regexp_match(bound, $$FROM \\('([^']+)'$$))[1]::timestamptz,"
+            " (regexp_match(bound, $$TO \\('([^']+)'$$))[1]::timestamptz, i.inhdetachpending"
+            " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,"
+            " LATERAL pg_get_expr(c.relpartbound, c.oid) AS bound"
+            " WHERE i.inhparent = to_regclass(%s) ORDER BY 3",
             [kind.table],
         ).fetchall()
     return [Partition(*row) for row in rows]
