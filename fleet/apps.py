@@ -6,7 +6,7 @@ class FleetConfig(AppConfig):
     name = "fleet"
 
     def ready(self) -> None:
-        from fleet import checks  # noqa: F401, PLC0415  (registers the system checks)
+        from fleet import checks, schema  # noqa: F401, PLC0415  (they register themselves)
 
 
 class PortalAdminConfig(AdminConfig):

@@ -9,10 +9,13 @@ import structlog
 from celery import Celery
 from celery.signals import setup_logging, task_prerun, worker_init
 
+from fleet.schedule import SCHEDULE
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
 
 app = Celery("motorpool")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.beat_schedule = SCHEDULE
 app.autodiscover_tasks(["telemetry", "fleet.accounts"])
 
 

@@ -25,9 +25,6 @@ def check_address(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         found.append(Error("BASE_URL is not https.", hint="Cookies would travel in the clear.", id="motorpool.E001"))
     if host not in settings.ALLOWED_HOSTS and f".{'.'.join((host or '').split('.')[1:])}" not in settings.ALLOWED_HOSTS:
         found.append(Error(f"ALLOWED_HOSTS does not hold {host}, BASE_URL's host.", id="motorpool.E002"))
-    if settings.HTTPS and not settings.TRUSTED_PROXY_COUNT:
-        hint = "Set TRUSTED_PROXY_COUNT to the number of proxies in front (1 on Render and Heroku)."
-        found.append(Warning("BASE_URL is https, but no proxy is trusted to say so.", hint=hint, id="motorpool.W003"))
     return found
 
 

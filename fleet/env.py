@@ -15,6 +15,7 @@ import psycopg
 WEAKEST_SECRET = 32
 KNOWN_SECRETS = ("changeme", "secret", "django-insecure", "your-secret-key", "insecure")
 _reader = environ.Env()
+_URL_SAFE = str.maketrans("+/", "-_")
 
 
 class ConfigurationError(SystemExit):
@@ -119,10 +120,14 @@ def database(name: str = "DATABASE_URL") -> dict[str, Any]:
 
 
 def redis_address(name: str = "REDIS_URL") -> str:
-    """A ``redis://`` or ``rediss://`` address."""
+    """A ``redis://`` or ``rediss://`` address; ``REDIS_CERTIFICATES=none`` accepts a self-signed certificate."""
     url = text(name)
-    if urlsplit(url).scheme not in ("redis", "rediss"):
+    certificates = choice("REDIS_CERTIFICATES", "required", ("required", "none"))
+    scheme = urlsplit(url).scheme
+    if scheme not in ("redis", "rediss"):
         raise ConfigurationError(f"{name} must start with redis:// or rediss://.")
+    if scheme == "rediss" and "ssl_cert_reqs" not in url:
+        url += ("&" if "?" in url else "?") + f"ssl_cert_reqs={certificates}"
     return url
 
 
@@ -147,15 +152,16 @@ def secret_key(production: bool) -> str:
 
 
 def encryption_keys(production: bool) -> list[bytes]:
-    """``FIELD_ENCRYPTION_KEYS``: 32-byte keys in URL-safe base64, newest first; production needs one."""
+    """``FIELD_ENCRYPTION_KEYS``: 32-byte keys in base64 or hexadecimal, newest first; production needs one."""
     keys = []
     for word in words("FIELD_ENCRYPTION_KEYS"):
         try:
-            key = base64.urlsafe_b64decode(word)
+            # Hosts generate either: base64 of either alphabet, or 64 hexadecimal digits.
+            key = bytes.fromhex(word) if len(word) == 64 else base64.urlsafe_b64decode(word.translate(_URL_SAFE))
         except (binascii.Error, ValueError):
             key = b""
         if len(key) != 32:
-            raise ConfigurationError("FIELD_ENCRYPTION_KEYS must hold 32-byte keys in URL-safe base64.")
+            raise ConfigurationError("FIELD_ENCRYPTION_KEYS must hold 32-byte keys in base64 or hexadecimal.")
         if production and len(set(key)) < 8:
             raise ConfigurationError("FIELD_ENCRYPTION_KEYS holds a key that is not random.")
         keys.append(key)

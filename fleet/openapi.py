@@ -119,10 +119,6 @@ def add_ingest(result: dict[str, Any], generator: Any, request: Any, public: Any
     components = result.setdefault("components", {})
     components.setdefault("schemas", {}).update(_SCHEMAS)
     components.setdefault("securitySchemes", {}).update(
-        {
-            "deviceKey": {"type": "http", "scheme": "bearer", "description": "A device key (mpd_…)."},
-            "bearerAuth": {"type": "http", "scheme": "bearer", "description": "A JWT or a personal token (mpt_…)."},
-        }
+        {"deviceKey": {"type": "http", "scheme": "bearer", "description": "A device key (mpd_…)."}}
     )
-    result.setdefault("security", [{"bearerAuth": []}])
     return result

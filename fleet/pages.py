@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import cache
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
@@ -32,6 +33,20 @@ def ready(request: HttpRequest) -> JsonResponse:
         _waiting_migrations.cache_clear()
         return _not_ready("Migrations are not applied: run manage.py migrate.")
     return JsonResponse({"status": "ready"})
+
+
+class ProbesMiddleware:
+    """Answers the host's probes before anything looks at host names or schemes: probes come by address."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/health":
+            return health(request)
+        if request.path == "/ready":
+            return ready(request)
+        return self.get_response(request)
 
 
 def _not_ready(detail: str) -> JsonResponse:

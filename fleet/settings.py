@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,6 +34,10 @@ if urlsplit(BASE_URL).scheme not in ("http", "https") or not urlsplit(BASE_URL).
     raise env.ConfigurationError("BASE_URL must be the portal's address, such as https://fleet.example.com.")
 HTTPS = BASE_URL.startswith("https://")
 TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 0, 0, 10)
+if PRODUCTION and HTTPS and not TRUSTED_PROXY_COUNT:
+    raise env.ConfigurationError(
+        "BASE_URL is https, but TRUSTED_PROXY_COUNT is 0: say how many proxies of yours stand in front (usually 1)."
+    )
 
 # --- Applications -----------------------------------------------------------------------------------------
 
@@ -60,6 +65,7 @@ INSTALLED_APPS = [
     "corsheaders",
 ]
 MIDDLEWARE = [
+    "fleet.pages.ProbesMiddleware",
     "fleet.requests_log.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -168,7 +174,6 @@ SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
 CSRF_FAILURE_VIEW = "fleet.pages.csrf_failure"
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^health$", r"^ready$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
@@ -217,7 +222,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["fleet.lib.api.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["fleet.lib.api.FastJSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "fleet.lib.api.PageNumbers",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "fleet.schema.PortalSchema",
     "EXCEPTION_HANDLER": "fleet.lib.api.error_response",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
@@ -260,6 +265,9 @@ KEY_CACHE_SECONDS = env.number("KEY_CACHE_SECONDS", 10, 0, 60)
 # --- Celery -----------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL
+if REDIS_URL.startswith("rediss://"):
+    verify = ssl.CERT_NONE if "ssl_cert_reqs=none" in REDIS_URL else ssl.CERT_REQUIRED
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": verify}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
@@ -280,19 +288,6 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {
-    "sweep-sinks": {"task": "telemetry.tasks.run_sinks", "schedule": 10.0, "options": {"expires": 10}},
-    "detect-offline": {"task": "telemetry.tasks.detect_offline", "schedule": 10.0, "options": {"expires": 10}},
-    "make-partitions": {"task": "telemetry.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 3600}},
-    "apply-retention": {"task": "telemetry.tasks.apply_retention", "schedule": 3600.0, "options": {"expires": 3600}},
-    "trim-buffers": {"task": "telemetry.tasks.trim_buffers", "schedule": 10.0, "options": {"expires": 10}},
-    "forget-failures": {
-        "task": "fleet.accounts.tasks.forget_failures",
-        "schedule": 3600.0,
-        "options": {"expires": 3600},
-    },
-    "trim-inboxes": {"task": "telemetry.tasks.trim_rejected", "schedule": 3600.0, "options": {"expires": 3600}},
-}
 
 # --- Language, time, logs ---------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""API of telemetry: the catalog, latest, history, summary, the rejected-readings inbox, tickets for sockets."""
+"""API of telemetry: latest, history, summary, tickets for sockets."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import generics, serializers, status
+from rest_framework import serializers, status
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from fleet.accounts.access import access
-from fleet.accounts.models import Organization, Role
-from fleet.lib.api import NewestFirst, parse_time, rfc3339
+from fleet.accounts.models import Organization
+from fleet.lib.api import parse_time, rfc3339
 from telemetry import directory, store, units
 from telemetry.live.credentials import TICKET_SECONDS, ticket_create
-from telemetry.models import RejectedReading, Signal, Source
+from telemetry.models import Source
 from telemetry.retention import frames_from, rollups_from
 from telemetry.selectors import latest_of, signal_ids
 from vehicles.access import find_vehicle
@@ -126,7 +126,15 @@ class History(APIView):
 class Summary(APIView):
     """Signals summed up."""
 
-    @extend_schema(parameters=[*_RANGE, OpenApiParameter("signals", str), OpenApiParameter("source", str), _UNITS])
+    class Output(serializers.Serializer[Any]):
+        locals()["from"] = serializers.DateTimeField(allow_null=True)
+        to = serializers.DateTimeField(allow_null=True)
+        signals = serializers.DictField(child=serializers.DictField(), help_text="By name: unit, count, min, max, …")
+
+    @extend_schema(
+        parameters=[*_RANGE, OpenApiParameter("signals", str), OpenApiParameter("source", str), _UNITS],
+        responses=Output,
+    )
     def get(self, request: Request, vehicle: str) -> Response:
         """Count, minimum, maximum, mean, first and last; over all that is stored where no range is given."""
         organization = access(request).organization
@@ -154,43 +162,6 @@ class Summary(APIView):
             }  # fmt: skip
         end = wanted.end if request.query_params.get("to") else wanted.end - 1
         return Response({"from": _written(wanted.start), "to": _written(end), "signals": body})
-
-
-class SignalOutput(serializers.ModelSerializer[Signal]):
-    class Meta:
-        model = Signal
-        fields = ("name", "unit", "kind", "minimum", "maximum", "description", "obd_pid")
-
-
-class Signals(generics.ListAPIView[Signal]):
-    """The catalog, with the signals that the organization's devices added."""
-
-    queryset = Signal.objects.none()
-    serializer_class = SignalOutput
-
-    def get_queryset(self) -> Any:
-        mine = access(self.request).organization.signals.all()
-        return (mine | Signal.objects.filter(organization=None)).order_by("name")
-
-
-class RejectedOutput(serializers.ModelSerializer[RejectedReading]):
-    class Meta:
-        model = RejectedReading
-        fields = (
-            "id", "received_at", "device_id", "batch", "vehicle", "source", "signal", "time", "value", "code", "detail",
-        )  # fmt: skip
-
-
-class Rejected(generics.ListAPIView[RejectedReading]):
-    """Refused readings of the last 30 days, the newest first."""
-
-    roles = {"GET": Role.OPERATOR}
-    queryset = RejectedReading.objects.none()
-    serializer_class = RejectedOutput
-    pagination_class = NewestFirst
-
-    def get_queryset(self) -> Any:
-        return access(self.request).organization.rejected_readings.all()
 
 
 class Tickets(APIView):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib.auth import authenticate
@@ -20,7 +19,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import TokenRefreshSerializer
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from fleet.accounts import limits
+from fleet.accounts import limits, second_factor
 from fleet.accounts.access import access, find_access
 from fleet.accounts.authentication import REALM, NotAuthenticated
 from fleet.accounts.models import ApiToken, AuditEvent, Role, User
@@ -124,10 +123,9 @@ def _check_otp(request: Request, user: User, otp: str) -> None:
     buckets = limits.reserve(request._request, user.email or user.username or "")
     if not buckets:
         raise TooManyFailedSignIns
-    for authenticator in Authenticator.objects.filter(user=user).exclude(type=Authenticator.Type.WEBAUTHN):
-        if authenticator.wrap().validate_code(otp):
-            limits.succeeded(buckets)
-            return
+    if second_factor.code_is_right(user, otp):
+        limits.succeeded(buckets)
+        return
     raise NotAuthenticated("The code is wrong.", code="otp_wrong")
 
 

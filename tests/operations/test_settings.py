@@ -51,6 +51,9 @@ def test_a_good_configuration_boots() -> None:
         ({"REDIS_URL": "unset"}, "REDIS_URL"),
         ({"REDIS_URL": "http://x"}, "REDIS_URL"),
         ({"BASE_URL": "fleet.example.com"}, "BASE_URL"),
+        ({"BASE_URL": "https://fleet.example.com"}, "TRUSTED_PROXY_COUNT"),
+        ({"CORS_ALLOWED_ORIGINS": "app.example.com"}, "CORS_ALLOWED_ORIGINS"),
+        ({"REDIS_CERTIFICATES": "maybe"}, "REDIS_CERTIFICATES"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
         ({"PARTITION_DAYS": "0"}, "PARTITION_DAYS"),
         ({"ACCESS_TOKEN_EXPIRE_MINUTES": "soon"}, "ACCESS_TOKEN_EXPIRE_MINUTES"),
@@ -77,6 +80,13 @@ def test_every_spelling_of_a_database_address_works(monkeypatch: pytest.MonkeyPa
     assert env.redis_address().startswith("rediss://")
 
 
+@pytest.mark.parametrize("key", [b"\xfb\xff" * 16, bytes(range(32))])
+def test_hosts_may_generate_the_encryption_key(monkeypatch: pytest.MonkeyPatch, key: bytes) -> None:
+    for written in (base64.b64encode(key).decode(), base64.urlsafe_b64encode(key).decode(), key.hex()):
+        monkeypatch.setenv("FIELD_ENCRYPTION_KEYS", written)
+        assert env.encryption_keys(False) == [key]
+
+
 def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "key"
     secret.write_text(GOOD["SECRET_KEY"] + "\n")
@@ -87,6 +97,7 @@ def test_the_example_lists_every_variable() -> None:
     import re
 
     source = (ROOT / "fleet" / "settings.py").read_text() + (ROOT / "fleet" / "web.py").read_text()
+    source += (ROOT / "fleet" / "env.py").read_text().replace('choice("REDIS', 'env.choice("REDIS')
     used = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', source))
     used |= {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "EMAIL_URL"}
     used |= {"MOTORPOOL_DATA", "MOTORPOOL_SERVERS"}

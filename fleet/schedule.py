@@ -1,0 +1,18 @@
+"""What beat sends, and how often in seconds; a message that nobody took until the next one is due expires."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_EVERY = {
+    "telemetry.tasks.run_sinks": 10.0,
+    "telemetry.tasks.detect_offline": 10.0,
+    "telemetry.tasks.make_partitions": 3600.0,
+    "telemetry.tasks.apply_retention": 3600.0,
+    "telemetry.tasks.trim_buffers": 10.0,
+    "fleet.accounts.tasks.forget_failures": 3600.0,
+    "telemetry.tasks.trim_rejected": 3600.0,
+}
+SCHEDULE: dict[str, Any] = {
+    task: {"task": task, "schedule": seconds, "options": {"expires": seconds}} for task, seconds in _EVERY.items()
+}
