@@ -25,7 +25,7 @@ django.setup()
 
 from django.db import connection  # noqa: E402
 
-from bench import data, peers  # noqa: E402
+from bench import data, peers, rollups  # noqa: E402
 from bench.live import Watcher, open_socket, watch  # noqa: E402
 from bench.load import Connection, Result, request, run  # noqa: E402
 from bench.portal import Measured, measured_portal, postgres_cpu, process_cpu, settle  # noqa: E402
@@ -56,7 +56,7 @@ class Bench:
         """Bulk over HTTP at the best of several connection counts; returns readings per second."""
         best = 0.0
         for connections in (1, 4) if self.quick else (1, 2, 4, 8):
-            requests = self._bulk_requests()
+            requests = self.bulk_requests()
             web, database = self.portal.cpu(), postgres_cpu()
             result = run(self.portal.port, [requests[i::connections] for i in range(connections)])
             assert not result.failures, result.failures[:3]
@@ -69,7 +69,8 @@ class Bench:
             best = max(best, rate)
         return best
 
-    def _bulk_requests(self) -> list[bytes]:
+    def bulk_requests(self) -> list[bytes]:
+        """The bulk's requests, at times that were not used yet."""
         start = self._advance(data.FRAMES * 0.1)
         return [
             data.post(self.portal.key, vehicle, data.frames(start, data.FRAMES, vehicle))
@@ -160,7 +161,7 @@ class Bench:
     def reading(self) -> None:
         """Latest of all vehicles and history, over HTTP, p50, once the server has tidied up behind the writing."""
         settle()
-        self._get("(e) latest of 100 vehicles", "/api/v1/vehicles/latest", 50)
+        self.get("(e) latest of 100 vehicles", "/api/v1/vehicles/latest", 50)
         slow, fast = self.portal.vehicles[0], self.portal.vehicles[1]
         begin = float(int(time.time()) - 40 * 86_400)
         frames = 36_000 if self.quick else 864_000
@@ -179,9 +180,10 @@ class Bench:
                 continue
             query = f"signals=engine.rpm&points=500&from={begin}&to={begin + span}"
             path = f"/api/v1/vehicles/{vehicle}/history?{query}"
-            self._get(f"(e) history, {name}, to 500 points", path, 8 if span == 86_400 else 25)
+            self.get(f"(e) history, {name}, to 500 points", path, 8 if span == 86_400 else 25)
 
-    def _get(self, what: str, path: str, times: int) -> None:
+    def get(self, what: str, path: str, times: int) -> None:
+        """The median latency of a request."""
         opened = Connection(self.portal.port)
         data_of = request("GET", path, headers={"Authorization": f"Bearer {self.portal.tokens[0]}"})
         latencies = []
@@ -235,23 +237,11 @@ class Bench:
         for socket in sockets:
             socket.connection.close()
 
-    def disk(self) -> None:
-        """Bytes per reading of the frames with their index."""
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT sum(pg_total_relation_size(inhrelid)), (SELECT sum(readings) FROM telemetry_batch)"
-                " FROM pg_inherits WHERE inhparent = 'telemetry_frame'::regclass"
-            )
-            size, readings = cursor.fetchone()
-        self.note(
-            "bytes per reading on disk, index included", float(size) / float(readings), "bytes", readings=int(readings)
-        )
-
     def growth(self, total: int) -> None:
         """Whether a batch costs more as the store grows: medians of the per-batch time along the way."""
         stored, medians = 0, []
         while stored < total:
-            requests = self._bulk_requests()
+            requests = self.bulk_requests()
             result = run(self.portal.port, [requests])
             stored += data.READINGS
             medians.append((stored, 1000 * statistics.median(result.latencies)))
@@ -270,7 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for flag in ("--quick", "--large"):
         parser.add_argument(flag, action="store_true")
-    parser.add_argument("--only", default="abcdef", help="parts to run, such as ad")
+    parser.add_argument("--only", default="abcdefg", help="parts to run, such as ad")
     options = parser.parse_args()
     with measured_portal(data.VEHICLES) as portal:
         bench = Bench(portal, options.quick)
@@ -278,7 +268,7 @@ def main() -> None:
             best = bench.bulk()
             bare = bench.bare_copy()
             print(f"{'bulk over HTTP / bare COPY':<52} {best / bare:>14.2f}", flush=True)
-            bench.disk()
+            rollups.disk(bench)
         if "d" in options.only:
             bench.single()
         if "c" in options.only:
@@ -287,6 +277,10 @@ def main() -> None:
             bench.reading()
         if "f" in options.only:
             bench.live()
+        if "g" in options.only:
+            rollups.reading(bench)
+            rollups.space(bench)
+            rollups.sustained(bench)
         if options.large:
             bench.growth(50_000_000)
         RESULTS.mkdir(exist_ok=True)

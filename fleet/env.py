@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -129,6 +130,13 @@ def redis_address(name: str = "REDIS_URL") -> str:
     if scheme == "rediss" and "ssl_cert_reqs" not in url:
         url += ("&" if "?" in url else "?") + f"ssl_cert_reqs={certificates}"
     return url
+
+
+def broker_tls(url: str) -> dict[str, Any] | None:
+    """Celery's TLS settings for a Redis address; None without TLS."""
+    if not url.startswith("rediss://"):
+        return None
+    return {"ssl_cert_reqs": ssl.CERT_NONE if "ssl_cert_reqs=none" in url else ssl.CERT_REQUIRED}
 
 
 def email(name: str = "EMAIL_URL") -> dict[str, Any]:

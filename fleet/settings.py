@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -265,9 +264,7 @@ KEY_CACHE_SECONDS = env.number("KEY_CACHE_SECONDS", 10, 0, 60)
 # --- Celery -----------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL
-if REDIS_URL.startswith("rediss://"):
-    verify = ssl.CERT_NONE if "ssl_cert_reqs=none" in REDIS_URL else ssl.CERT_REQUIRED
-    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": verify}
+CELERY_BROKER_USE_SSL = env.broker_tls(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_CONNECTION_TIMEOUT = 2

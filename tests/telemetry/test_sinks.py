@@ -61,6 +61,12 @@ def record(claims: list[sinks.Claim]) -> None:
 poisoned: set[int] = set()
 
 
+def die(claims: list[sinks.Claim]) -> None:
+    """What a sink does that kills its worker."""
+    if any(claim.vehicle_id in poisoned for claim in claims):
+        raise SystemExit
+
+
 def fail(claims: list[sinks.Claim]) -> None:
     if any(claim.vehicle_id in poisoned for claim in claims):
         raise RuntimeError("broken on purpose")
@@ -105,3 +111,27 @@ def test_a_failing_vehicle_holds_back_no_other_sink_and_no_other_vehicle(
     progress.refresh_from_db()
     assert (progress.dead_at, progress.attempts, progress.error) == (None, 0, "")
     assert SinkProgress.objects.get(sink="broken", vehicle_id=strangers.vehicle.pk).error == ""
+
+
+def test_what_kills_its_worker_is_given_up_and_takes_nobody_with_it(
+    portal: Portal, team: Team, strangers: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks, "SINKS", {"deadly": sinks.Registered(f"{__name__}.die")})
+    sinks.run_all()
+    poisoned.add(team.vehicle.pk)
+    send(portal, team, **{"vehicle.speed": 50.0})
+    send(portal, strangers, **{"vehicle.speed": 50.0})
+    deaths = 0
+    for _ in range(sinks.MOST_ATTEMPTS + 3):
+        try:
+            sinks.run_all()
+        except SystemExit:
+            deaths += 1
+        SinkProgress.objects.filter(sink="deadly").update(lease_until=None)  # the lease of the dead runs out
+    assert deaths == sinks.MOST_ATTEMPTS
+    given_up = SinkProgress.objects.get(sink="deadly", vehicle_id=team.vehicle.pk)
+    assert given_up.dead_at is not None
+    assert given_up.error == "The worker died of it."
+    other = SinkProgress.objects.get(sink="deadly", vehicle_id=strangers.vehicle.pk)
+    assert (other.dead_at, other.attempts) == (None, 0)
+    assert other.version >= 1
