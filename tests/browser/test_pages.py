@@ -52,7 +52,11 @@ def test_every_page_is_quiet_and_local(page: Page, demo: Demo, trouble: Trouble)
     page.goto(demo.url + "/accounts/signup/")
     page.goto(demo.url + "/accounts/password/reset/")
     sign_in(page, demo.url, demo.facts["users"]["admin"])
-    for path in ("/", "/vehicles", "/vehicles?state=charging", "/devices", "/tokens", "/organizations/new", "/docs"):
+    for path in (
+        "/", "/vehicles", "/vehicles?state=charging", "/devices", "/tokens", "/members", "/organization", "/account",
+        "/accounts/2fa/", "/accounts/2fa/totp/activate/", "/accounts/2fa/webauthn/", "/accounts/sessions/",
+        "/accounts/email/", "/accounts/password/change/", "/organizations/new", "/docs",
+    ):  # fmt: skip
         page.goto(demo.url + path)
         page.wait_for_load_state("networkidle") if path == "/docs" else page.wait_for_timeout(300)
     assert page.locator(".opblock").count() > 10  # the API's documentation, drawn without any other host
