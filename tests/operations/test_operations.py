@@ -161,3 +161,22 @@ def test_a_damaged_archive_leaves_nothing_behind(tmp_path: Path, portal: Portal)
     finally:
         with connection.cursor() as cursor:
             cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def test_no_issued_secret_is_in_a_backup(portal: Portal, team: Team, tmp_path: Path) -> None:
+    import zipfile
+
+    with portal.client(team.tokens["admin"]) as admin:
+        secrets = [admin.post("/api/v1/tokens", json={"name": f"t{i}"}).json()["token"] for i in range(20)]
+        secrets += [admin.post("/api/v1/devices", json={"name": f"d{i}"}).json()["key"] for i in range(20)]
+        secrets += [
+            admin.post("/api/v1/invitations", json={"email": f"i{i}@example.com"}).json()["link"].rsplit("/", 1)[1]
+            for i in range(10)
+        ]
+    archive = tmp_path / "backup.zip"
+    assert manage("backup", str(archive)).returncode == 0
+    with zipfile.ZipFile(archive) as opened:
+        dump = b"".join(opened.read(entry) for entry in opened.namelist())
+    assert len(secrets) == 50
+    assert not [secret for secret in [*secrets, team.password] if secret.encode() in dump]
+    assert b"i3@example.com" in dump  # the search itself finds what is there
