@@ -11,6 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 
+def is_trusted_staff(user: Any) -> bool:
+    """Staff, with a second factor where `STAFF_MFA` is on."""
+    return bool(user.is_active and user.is_staff) and (not settings.STAFF_MFA or is_mfa_enabled(user))
+
+
 class PortalAdminSite(admin.AdminSite):
     """The Django admin without a sign-in of its own."""
 
@@ -18,16 +23,13 @@ class PortalAdminSite(admin.AdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Staff, with a second factor where `STAFF_MFA` is on."""
-        return super().has_permission(request) and not self._lacks_factor(request)
+        return is_trusted_staff(request.user)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Lead to what is missing: the sign-in, or the second factor."""
-        if super().has_permission(request) and self._lacks_factor(request):
+        if super().has_permission(request) and not is_trusted_staff(request.user):
             messages.info(request, "Staff need two-factor authentication here: set it up first.")
             return redirect("mfa_index")
         if request.user.is_authenticated:
             return redirect("overview")
         return redirect(f"/accounts/login/?next={request.GET.get('next', '/admin/')}")
-
-    def _lacks_factor(self, request: HttpRequest) -> bool:
-        return bool(settings.STAFF_MFA) and not is_mfa_enabled(request.user)

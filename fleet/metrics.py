@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from fleet.admin_site import is_trusted_staff
 from telemetry import store
 from telemetry.metrics import REGISTRY
 from telemetry.sinks import SINKS
@@ -51,7 +52,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     scraper = bool(token) and hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
     if not scraper:
         try:
-            staff = bool(getattr(request.user, "is_staff", False))
+            staff = is_trusted_staff(request.user)
         except DatabaseError:
             staff = False
         if not staff:

@@ -8,7 +8,7 @@ _EVERY = {
     "telemetry.tasks.run_sinks": 10.0,
     "telemetry.tasks.detect_offline": 10.0,
     "telemetry.tasks.make_partitions": 3600.0,
-    "telemetry.tasks.apply_retention": 3600.0,
+    "telemetry.tasks.apply_retention": 1800.0,
     "telemetry.tasks.trim_buffers": 10.0,
     "fleet.accounts.tasks.forget_failures": 3600.0,
     "telemetry.tasks.trim_rejected": 3600.0,

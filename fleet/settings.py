@@ -144,11 +144,16 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Motorpool] "
 # Failed sign-ins are limited by `fleet.accounts.limits`, which counts nothing else and does without the cache.
 ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None}
+ACCOUNT_USERNAME_VALIDATORS = "fleet.accounts.forms.username_validators"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "Motorpool"
+MFA_FORMS = {
+    "authenticate": "fleet.accounts.forms.SecondFactorForm",
+    "reauthenticate": "fleet.accounts.forms.ConfirmForm",
+}
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 USERSESSIONS_TRACK_ACTIVITY = True
 STAFF_MFA = env.flag("STAFF_MFA", PRODUCTION and HTTPS)

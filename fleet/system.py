@@ -18,6 +18,7 @@ from django.views import View
 
 from fleet.accounts.models import User
 from fleet.accounts.services import audit
+from fleet.admin_site import is_trusted_staff
 from telemetry import sinks, store
 
 
@@ -25,7 +26,7 @@ class SystemPage(UserPassesTestMixin, View):
     """For staff; nobody else learns that it exists."""
 
     def test_func(self) -> bool:
-        return bool(getattr(self.request.user, "is_staff", False))
+        return is_trusted_staff(self.request.user)
 
     def handle_no_permission(self) -> Any:
         raise Http404
@@ -45,7 +46,8 @@ class SystemPage(UserPassesTestMixin, View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         sink, _, vehicle = request.POST.get("revive", "").partition(":")
-        if sink in sinks.SINKS and vehicle.isdecimal() and len(vehicle) < 10 and sinks.revive(sink, int(vehicle)):
+        known = sink in sinks.SINKS and (vehicle == "all" or (vehicle.isdecimal() and len(vehicle) < 10))
+        if known and sinks.revive(sink, None if vehicle == "all" else int(vehicle)):
             assert isinstance(request.user, User)
             audit("sink.revived", user=request.user, target=f"{sink} of vehicle {vehicle}", request=request)
             messages.success(request, f"{sink} of vehicle {vehicle} is tried again.")

@@ -19,9 +19,9 @@ from fleet.accounts.access import access
 from fleet.accounts.models import Organization
 from fleet.lib.api import parse_time, rfc3339
 from telemetry import directory, store, units
+from telemetry.horizons import frames_from, rollups_from
 from telemetry.live.credentials import TICKET_SECONDS, ticket_create
 from telemetry.models import Source
-from telemetry.retention import frames_from, rollups_from
 from telemetry.selectors import latest_of, signal_ids
 from vehicles.access import find_vehicle
 
@@ -230,7 +230,7 @@ def _range(
     start = max(start, kept if rolled is None else min(kept, rolled))
     if start >= end:
         return None
-    return store.Range(organization.pk, vehicle_id, start, end, source_id, kept, rolled is not None)
+    return store.Range(organization.pk, vehicle_id, start, end, source_id, kept, rolled)
 
 
 def _microseconds(words: str, name: str) -> int:

@@ -8,12 +8,13 @@ A vehicle that failed is tried again by itself, and after `MOST_ATTEMPTS` it is 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -26,6 +27,8 @@ class Claim:
     vehicle_id: int
     done: int
     version: int
+    owner: uuid.UUID
+    """Whose lease it is."""
 
 
 Sink = Callable[[list[Claim]], dict[int, int] | None]
@@ -48,6 +51,7 @@ LEASE = timedelta(seconds=60)
 VEHICLES_PER_CLAIM = 500
 ROUNDS = 20
 MOST_ATTEMPTS = 5
+FEW = 3
 
 log = structlog.get_logger(__name__)
 
@@ -90,10 +94,16 @@ def _run(name: str, registered: Registered) -> int:
 def _process(name: str, registered: Registered, sink: Sink, owner: uuid.UUID, claims: list[Claim]) -> int:
     try:
         reached = sink(claims)
+    except (OperationalError, InterfaceError) as error:
+        # The database's fault, not the vehicles': no attempt is counted.
+        log.warning("sink.interrupted", sink=name, vehicles=len(claims), error=str(error).strip()[:200])
+        _release(name, owner, f"{type(error).__name__}: {error}"[:300], counted=False)
+        return 0
     except Exception as error:
         log.exception("sink.failed", sink=name, vehicles=len(claims))
         done = _run_each(name, registered, sink, owner, claims) if len(claims) > 1 else 0
-        _release(name, owner, f"{type(error).__name__}: {error}"[:300])
+        # Where all of many fail, the fault is a general one.
+        _release(name, owner, f"{type(error).__name__}: {error}"[:300], counted=bool(done) or len(claims) <= FEW)
         return done
     _complete(name, registered, owner, claims, reached)
     return len(claims)
@@ -131,7 +141,22 @@ def _claim(name: str, owner: uuid.UUID, alone: bool) -> list[Claim]:
         cursor.execute(
             "SELECT organization_id, vehicle_id, version FROM telemetry_latest WHERE vehicle_id = ANY(%s)", [list(done)]
         )
-        return [Claim(org, vehicle, done[vehicle], version) for org, vehicle, version in cursor.fetchall()]
+        return [Claim(org, vehicle, done[vehicle], version, owner) for org, vehicle, version in cursor.fetchall()]
+
+
+@contextmanager
+def held(name: str, claims: Sequence[Claim]) -> Iterator[set[int]]:
+    """A transaction with the vehicle ids whose leases are still ours; nobody else gets them before its end.
+
+    Who was held up for longer than a lease must not write over what the next one wrote.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT vehicle_id FROM telemetry_sinkprogress WHERE sink = %s AND lease_owner = %s"
+            " AND vehicle_id = ANY(%s) ORDER BY vehicle_id FOR UPDATE",
+            [name, claims[0].owner, [claim.vehicle_id for claim in claims]],
+        )
+        yield {row[0] for row in cursor.fetchall()}
 
 
 def _complete(
@@ -152,12 +177,13 @@ def _complete(
         )  # fmt: skip
 
 
-def _release(name: str, owner: uuid.UUID, error: str) -> None:
+def _release(name: str, owner: uuid.UUID, error: str, counted: bool = True) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE telemetry_sinkprogress SET lease_owner = NULL, error = %s,"
-            " lease_until = now() + interval '5 s' * attempts WHERE sink = %s AND lease_owner = %s",
-            [error, name, owner],
+            " lease_until = now() + interval '5 s' * attempts, attempts = attempts - %s"
+            " WHERE sink = %s AND lease_owner = %s",
+            [error, 0 if counted else 1, name, owner],
         )
 
 
@@ -175,12 +201,12 @@ def _bury(name: str) -> None:
             log.error("sink.dead", sink=name, vehicle=vehicle_id, error=error)
 
 
-def revive(name: str, vehicle_id: int) -> bool:
-    """Take a vehicle off the dead list, to be tried again; returns whether it was on it."""
+def revive(name: str, vehicle_id: int | None = None) -> int:
+    """Take a vehicle, or all, off the dead list, to be tried again; returns how many were on it."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE telemetry_sinkprogress SET dead_at = NULL, attempts = 0, lease_until = NULL, error = ''"
-            " WHERE sink = %s AND vehicle_id = %s AND dead_at IS NOT NULL",
-            [name, vehicle_id],
+            " WHERE sink = %s AND (%s::int4 IS NULL OR vehicle_id = %s) AND dead_at IS NOT NULL",
+            [name, vehicle_id, vehicle_id],
         )
-        return bool(cursor.rowcount)
+        return int(cursor.rowcount)

@@ -30,7 +30,7 @@ def make_partitions() -> None:
         store.make_ahead(connection, datetime.now(UTC))
 
 
-@shared_task(time_limit=3600)
+@shared_task
 def apply_retention() -> None:
     """Let go what organizations do not keep any longer."""
     retention.apply()

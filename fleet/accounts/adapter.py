@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from fleet.accounts.limits import remember_browser
+from fleet.accounts.memberships import INVITATION_KEY, find_invitation
 from fleet.accounts.services import audit
 
 
@@ -17,8 +18,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     """Sign-up by setting; sign-ins leave an audit event."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """``SIGNUP_OPEN``."""
-        return bool(settings.SIGNUP_OPEN)
+        """``SIGNUP_OPEN``; whoever comes with an invitation may always."""
+        secret = request.session.get(INVITATION_KEY, "")
+        return bool(settings.SIGNUP_OPEN) or bool(secret and find_invitation(secret))
 
     def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
         """Record the sign-in once it is complete."""

@@ -120,7 +120,7 @@ def _check_otp(request: Request, user: User, otp: str) -> None:
         raise NotAuthenticated(
             "This account has two-factor sign-in: send the current code as otp.", code="otp_required"
         )
-    buckets = limits.reserve(request._request, user.email or user.username or "")
+    buckets = limits.reserve(None, f"second factor of {user.pk}")
     if not buckets:
         raise TooManyFailedSignIns
     if second_factor.code_is_right(user, otp):

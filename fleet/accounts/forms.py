@@ -4,10 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, ReauthenticateForm
 from django import forms
 from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.validators import RegexValidator
 
+from fleet.accounts import limits
 from fleet.accounts.models import User
+
+username_validators = [
+    UnicodeUsernameValidator(),
+    RegexValidator("@", "A user name has no @: sign in with your e-mail address instead.", inverse_match=True),
+]
+
+
+class _LimitedCode(BaseAuthenticateForm):  # type: ignore[misc]
+    """A code of the second factor; wrong ones are counted like wrong passwords, also while Redis is away."""
+
+    def clean_code(self) -> str:
+        """The code, if it is right and not too many were wrong."""
+        buckets = limits.reserve(None, f"second factor of {self.user.pk}")
+        if not buckets:
+            raise forms.ValidationError("Too many wrong codes: try again tomorrow.")
+        code: str = super().clean_code()
+        limits.succeeded(buckets)
+        return code
+
+
+class SecondFactorForm(_LimitedCode, AuthenticateForm):  # type: ignore[misc]
+    """The second step of a sign-in."""
+
+
+class ConfirmForm(_LimitedCode, ReauthenticateForm):  # type: ignore[misc]
+    """The confirmation before something sensitive."""
 
 
 def id_of(words: str) -> int:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from ipaddress import IPv6Network
 from typing import Any
 
+from allauth.account.signals import password_reset
 from django.conf import settings
 from django.core import signing
 from django.db import connection
+from django.db.models import Q
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -32,14 +36,29 @@ def reserve(request: HttpRequest | None, login: str) -> list[str]:
 
     Counting first leaves no room for a thousand attempts at once. An empty list: the attempt must not be evaluated.
     """
-    login = login.strip().lower()
-    known = _known_browser(request, login)
-    buckets = {_key("browser" if known else "account", login, known): PER_ACCOUNT}
+    account = _account(login)
+    known = _known_browser(request, account)
+    buckets = {_key("browser" if known else "account", account, known): PER_ACCOUNT}
     address = client_address(request) if request is not None else None
-    if address:
+    if address and not known:
+        if ":" in address:
+            address = str(IPv6Network(f"{address}/64", strict=False))  # one household's, whatever it chooses within
         buckets[_key("address", address, "")] = PER_ADDRESS
     allowed = [_count(key, *limit) for key, limit in sorted(buckets.items())]
     return list(buckets) if all(allowed) else []
+
+
+def _account(login: str) -> str:
+    """Who is meant: the user's id, whichever of their names was given, or the words themselves."""
+    name = login.strip().lower()
+    found = User.objects.filter(Q(email=name) | Q(username__iexact=name)).values_list("pk", flat=True).first()
+    return name if found is None else f"user {found}"
+
+
+@receiver(password_reset)
+def clear(user: User, **kwargs: Any) -> None:
+    """Forget an account's failures: who has reset the password by e-mail is no guesser."""
+    SignInFailures.objects.filter(key=_key("account", f"user {user.pk}", "")).delete()
 
 
 def succeeded(buckets: list[str]) -> None:
@@ -74,21 +93,20 @@ def _key(kind: str, name: str, known: str) -> str:
 
 def remember_browser(response: HttpResponse, user: User) -> None:
     """Note in a cookie that this browser has signed in as the user."""
-    names = [name.lower() for name in (user.email, user.username) if name]
     response.set_cookie(
-        settings.KNOWN_BROWSER_COOKIE, signing.dumps([get_random_string(12), *names], salt=_SALT),
+        settings.KNOWN_BROWSER_COOKIE, signing.dumps([get_random_string(12), user.pk], salt=_SALT),
         max_age=COOKIE_DAYS * 86_400, httponly=True, secure=settings.HTTPS, samesite="Lax",
     )  # fmt: skip
 
 
-def _known_browser(request: Any, login: str) -> str:
+def _known_browser(request: Any, account: str) -> str:
     """The browser's own name where it has signed in as this user before; else empty."""
     if request is None:
         return ""
     try:
-        name, *logins = signing.loads(
+        name, user_id = signing.loads(
             request.COOKIES.get(settings.KNOWN_BROWSER_COOKIE, ""), salt=_SALT, max_age=COOKIE_DAYS * 86_400
         )
     except (signing.BadSignature, ValueError, TypeError):
         return ""
-    return str(name) if login in logins else ""
+    return str(name) if account == f"user {user_id}" else ""

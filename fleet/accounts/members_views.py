@@ -121,6 +121,7 @@ class InvitationAccept(View):
         invitation = memberships.find_invitation(secret)
         if invitation is None:
             raise Http404
+        request.session[memberships.INVITATION_KEY] = secret
         return render(request, "accounts/invitation.html", {"invitation": invitation})
 
     def post(self, request: HttpRequest, secret: str) -> HttpResponse:

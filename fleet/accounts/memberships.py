@@ -19,6 +19,8 @@ from fleet.lib.errors import MotorpoolError
 
 MOST_OPEN = 100
 """Open invitations of an organization: nobody floods strangers through us."""
+INVITATION_KEY = "invitation"
+"""Where a browser's session keeps the secret of the invitation that it came with."""
 SETTINGS = ("name", "time_zone", "allow_new_signals", "frame_days", "rollup_days", "buffer_seconds")
 
 
@@ -103,6 +105,8 @@ def set_role(*, membership: Membership, role: Role, user: User, request: Any = N
     """
     _keep_an_admin(membership, role)
     before = membership.get_role_display()
+    if role < membership.role:
+        _withdraw_all(membership)
     membership.role = role
     membership.save(update_fields=["role"])
     audit(
@@ -120,8 +124,14 @@ def remove(*, membership: Membership, user: User, request: Any = None) -> None:
     """
     _keep_an_admin(membership, None)
     membership.organization.api_tokens.filter(user=membership.user, revoked_at=None).update(revoked_at=timezone.now())
+    _withdraw_all(membership)
     audit("member.removed", organization=membership.organization, user=user, target=membership.user, request=request)
     membership.delete()
+
+
+def _withdraw_all(membership: Membership) -> None:
+    """Whoever may not invite any longer must not come back through a link that they kept."""
+    membership.organization.invitations.filter(invited_by=membership.user, accepted_at=None).delete()
 
 
 def _keep_an_admin(membership: Membership, role: Role | None) -> None:
@@ -147,7 +157,9 @@ def organization_update(
         raise MotorpoolError("There is no such time zone; an example is Europe/Berlin.", status=422)
     if organization.rollup_days and (not organization.frame_days or organization.rollup_days < organization.frame_days):
         raise MotorpoolError("Rollups must be kept at least as long as readings: they stand for them.", status=422)
-    organization.save(update_fields=list(fields))
+    if before.get("buffer_seconds") and not organization.buffer_seconds:
+        organization.rollups_since = timezone.now()
+    organization.save(update_fields=[*fields, "rollups_since"])
     changed = {name: [before[name], value] for name, value in fields.items() if before[name] != value}
     if changed:
         audit(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.contrib.auth.validators import UnicodeUsernameValidator
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -91,18 +91,28 @@ class Organization(models.Model):
     allow_new_signals = models.BooleanField(default=True, help_text="Add signals that devices send and nobody named.")
     signal_quota = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the installation's default.")
     frame_days = models.PositiveIntegerField(
-        "keep readings for days", null=True, blank=True, validators=[MinValueValidator(1)], help_text="Empty: for ever."
+        "keep readings for days",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(36_500)],
+        help_text="Empty: for ever.",
     )
     rollup_days = models.PositiveIntegerField(
-        "keep rollups for days", null=True, blank=True, validators=[MinValueValidator(1)], help_text="Empty: for ever."
+        "keep rollups for days",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(36_500)],
+        help_text="Empty: for ever.",
     )
     buffer_seconds = models.PositiveIntegerField(
         "keep only the last seconds",
         null=True,
         blank=True,
-        validators=[MinValueValidator(10)],
+        validators=[MinValueValidator(10), MaxValueValidator(31_536_000)],
         help_text="For those who only want to see live: no rollups, and older readings are deleted. Empty: off.",
     )
+    rollups_since = models.DateTimeField(null=True, editable=False)
+    """When a buffer was switched off: what is older was never rolled up."""
     created_at = models.DateTimeField(auto_now_add=True)
     members = models.ManyToManyField(User, through="Membership", related_name="organizations")
 

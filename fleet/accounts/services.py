@@ -14,6 +14,7 @@ from django.utils import timezone
 from fleet.accounts.models import ApiToken, AuditEvent, Membership, Organization, Role, User, new_secret
 
 SETUP_SALT = "motorpool.setup"
+SETUP_SECONDS = 7 * 86_400
 
 
 def audit(
@@ -66,7 +67,7 @@ def setup_token() -> str | None:
 def setup_token_valid(token: str) -> bool:
     """Whether the token is ours and still of use."""
     try:
-        signing.loads(token, salt=SETUP_SALT)
+        signing.loads(token, salt=SETUP_SALT, max_age=SETUP_SECONDS)
     except signing.BadSignature:
         return False
     return not User.objects.filter(is_staff=True).exists()

@@ -30,12 +30,14 @@ PATIENCE_SECONDS = 1.0
 POOL_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
+_lock = threading.Lock()
 _known: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
 
 
 def track(opened: psycopg.Connection[Any]) -> None:
     """Note a connection, to be freed when the server stops answering."""
-    _known.add(opened)
+    with _lock:
+        _known.add(opened)
 
 
 def _track_django(sender: Any, connection: Any, **kwargs: Any) -> None:
@@ -62,6 +64,13 @@ class DatabaseWatch:
         self._stopping.set()
 
     def _watch(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._ask_on()
+            except Exception:
+                log.exception("database.watch_failed")  # it goes on: without it the portal would stay as it is
+
+    def _ask_on(self) -> None:
         opened: PGconn | None = None
         while not self._stopping.wait(EVERY_SECONDS):
             begun = time.monotonic()
@@ -87,7 +96,9 @@ class DatabaseWatch:
             opened.finish()
 
     def _free(self) -> None:
-        for opened in list(_known):
+        with _lock:
+            known = list(_known)
+        for opened in known:
             # A connection may be closed at this very moment by its owner.
             with contextlib.suppress(OSError, psycopg.Error, ValueError):
                 handle = socket.socket(fileno=os.dup(opened.fileno()))

@@ -10,7 +10,9 @@ from typing import Any
 
 import structlog
 
-_SECRETS = re.compile(r"(?:mpd|mpt|mpi)_[A-Za-z0-9_-]{8,}|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_SECRETS = re.compile(
+    r"(?<=/setup/)[^\s\"?]+|(?<=/reset/key/)[^\s\"?]+|(?<=ticket=)[^\s\"&]+|(?:mpd|mpt|mpi)_[A-Za-z0-9_-]{8,}|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
+)
 
 
 def logging_config(level: str, layout: str, file: str) -> None:
@@ -59,6 +61,6 @@ def logging_config(level: str, layout: str, file: str) -> None:
 
 def _without_secrets(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str) and ("_" in value or "eyJ" in value):
+        if isinstance(value, str):
             event[key] = _SECRETS.sub("[secret]", value)
     return event

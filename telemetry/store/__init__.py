@@ -28,7 +28,7 @@ from telemetry.store.history import (
 from telemetry.store.latest import LatestRow, read_latest
 from telemetry.store.partitions import FRAMES, ROLLUPS, Partitions, make_ahead
 from telemetry.store.purge import orphans, purge_vehicle, trim_rejected
-from telemetry.store.rollups import Change, read_changes, read_hours, write_hours
+from telemetry.store.rollups import Change, make_rollup_partitions, read_changes, read_hours, write_hours
 from telemetry.store.scan import Spans, scan_frames
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "forget_progress",
     "list_partitions",
     "make_ahead",
+    "make_rollup_partitions",
     "open_connection",
     "orphans",
     "purge_vehicle",

@@ -72,7 +72,9 @@ def grid_of(wanted: Range, points: int) -> Grid:
 
 def uses_rollups(wanted: Range) -> bool:
     """Whether the range is long, or begins where the frames are gone."""
-    return wanted.rolled and (wanted.end - wanted.start >= ROLLED_FROM or wanted.start < wanted.frames_from)
+    if wanted.rolled_from is None:
+        return False
+    return wanted.end - wanted.start >= ROLLED_FROM or wanted.start < wanted.frames_from
 
 
 def read_cells(opened: Cursor[Any], wanted: Range, numbers: list[int], grid: Grid) -> Cells:
@@ -95,8 +97,10 @@ def read_cells(opened: Cursor[Any], wanted: Range, numbers: list[int], grid: Gri
 
 def _rolled(opened: Cursor[Any], wanted: Range, numbers: list[int], grid: Grid, cells: Cells) -> list[Range]:
     """Add what the rollups hold; returns what is left to be read from the frames."""
-    end = min(wanted.end, _processed_until(opened, wanted))
-    first, last = -(-wanted.start // MINUTE) * MINUTE, end // MINUTE * MINUTE
+    # Where the frames are gone there is nothing better than the rollups.
+    end = min(wanted.end, max(_processed_until(opened, wanted), wanted.frames_from))
+    first = -(-max(wanted.start, wanted.rolled_from or 0) // MINUTE) * MINUTE
+    last = end // MINUTE * MINUTE
     if first >= last:
         return [wanted]
     rest = [replace(wanted, end=first), replace(wanted, start=last)]

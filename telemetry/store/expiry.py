@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from psycopg import Connection, sql
 from telemetry.aggregates import HOUR
 from telemetry.store import wire
 from telemetry.store.connections import cursor, open_connection
-from telemetry.store.partitions import FRAMES, Partitioned
+from telemetry.store.partitions import FRAMES, Partitioned, attach
 
 SLICE = 6 * HOUR
 """Frames deleted in one statement; 216,000 at 10 Hz."""
@@ -55,16 +56,15 @@ def drop_partitions(kind: Partitioned, horizons: Mapping[int, int]) -> list[str]
         horizons: organization id -> the time before which it keeps nothing; the others keep everything.
     """
     dropped: list[str] = []
-    if not horizons:
-        return dropped
     with open_connection() as opened:
         opened.execute("SELECT set_config('statement_timeout', '60s', false), set_config('lock_timeout', '1s', false)")
+        _finish(opened, kind)
         for partition in list_partitions(kind):
             expired = [organization for organization, horizon in horizons.items() if horizon >= partition.end]
             if not expired or not _holds_only(opened, partition, expired):
                 continue
             try:
-                _drop(opened, kind, partition)
+                _drop(opened, kind, partition, expired)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
                 log.warning("partition.busy", partition=partition.name, error=str(error).strip()[:200])
             else:
@@ -79,15 +79,36 @@ def _holds_only(opened: Connection[Any], partition: Partition, organizations: li
     return row is not None and not row[0]
 
 
-def _drop(opened: Connection[Any], kind: Partitioned, partition: Partition) -> None:
+def _drop(opened: Connection[Any], kind: Partitioned, partition: Partition, organizations: list[int]) -> None:
     table, name = sql.Identifier(kind.table), sql.Identifier(partition.name)
-    how = sql.SQL("FINALIZE" if partition.detaching else "CONCURRENTLY")
-    opened.execute(sql.SQL("ALTER TABLE {} DETACH PARTITION {} {}").format(table, name, how))
-    opened.execute(sql.SQL("DROP TABLE {}").format(name))
+    opened.execute(sql.SQL("ALTER TABLE {} DETACH PARTITION {} CONCURRENTLY").format(table, name))
+    if _holds_only(opened, partition, organizations):
+        opened.execute(sql.SQL("DROP TABLE {}").format(name))
+    else:  # somebody who keeps it wrote meanwhile
+        attach(opened, kind, partition.name)
 
 
-def delete_frames(organization_id: int, before: int) -> int:
-    """Delete an organization's frames before a time, vehicle by vehicle; returns how many there were."""
+def _finish(opened: Connection[Any], kind: Partitioned) -> None:
+    """Attach again what an interruption left detached, or half so."""
+    for partition in list_partitions(kind):
+        if partition.detaching:
+            table, name = sql.Identifier(kind.table), sql.Identifier(partition.name)
+            opened.execute(sql.SQL("ALTER TABLE {} DETACH PARTITION {} FINALIZE").format(table, name))
+    rows = opened.execute(
+        "SELECT relname FROM pg_class WHERE relname ~ %s AND relkind = 'r' AND NOT relispartition",
+        [f"^{kind.table}_[0-9]{{8}}$"],
+    ).fetchall()
+    for (name,) in rows:
+        attach(opened, kind, name)
+        log.warning("partition.attached_again", partition=name)
+
+
+def delete_frames(organization_id: int, before: int, deadline: float) -> int:
+    """Delete an organization's frames before a time, vehicle by vehicle; returns how many there were.
+
+    Args:
+        deadline: of `time.monotonic`; what is left then is left for the next time.
+    """
     deleted = 0
     with cursor() as opened:
         vehicles = opened.execute(
@@ -103,7 +124,7 @@ def delete_frames(organization_id: int, before: int) -> int:
                     " AND time >= %s AND time < %s",
                     [vehicle_id, organization_id, wire.timestamp(start), wire.timestamp(before)],
                 ).fetchone()
-                if found is None or found[0] is None:
+                if found is None or found[0] is None or time.monotonic() > deadline:
                     break
                 (start,) = found
                 gone = opened.execute(

@@ -16,7 +16,7 @@ class Range:
     """Which frames: one vehicle's, ``start <= time < end`` in microseconds since 1970, of one source or all.
 
     ``frames_from``: what is older has been deleted by the organization's retention, and only rollups are left.
-    ``rolled``: whether there are rollups.
+    ``rolled_from``: from where on there are rollups; None for none.
     """
 
     organization_id: int
@@ -25,7 +25,7 @@ class Range:
     end: int
     source_id: int | None = None
     frames_from: int = 0
-    rolled: bool = True
+    rolled_from: int | None = 0
 
 
 def number(index: int) -> sql.Composable:

@@ -132,8 +132,11 @@ def _create(connection: Connection[Any], kind: Partitioned, span: Span) -> None:
         with connection.transaction():
             connection.execute("SET LOCAL lock_timeout = '2s'")
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-            exists = connection.execute("SELECT to_regclass(%s)", [name]).fetchone()
-            if exists and exists[0] is not None:
+            known = connection.execute("SELECT relispartition FROM pg_class WHERE oid = to_regclass(%s)", [name])
+            exists = known.fetchone()
+            if exists is not None:
+                if not exists[0]:  # it was to be dropped, and is wanted again
+                    attach(connection, kind, name)
                 return
             # Create, then ATTACH: unlike PARTITION OF it takes no exclusive lock on the parent.
             parts = {
@@ -149,13 +152,21 @@ def _create(connection: Connection[Any], kind: Partitioned, span: Span) -> None:
                     f" PRIMARY KEY ({kind.key}), CHECK ({{column}} >= {{start}} AND {{column}} < {{end}}))"
                 ).format(**parts)
             )
-            connection.execute(
-                sql.SQL("ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})").format(
-                    **parts
-                )
-            )
+            attach(connection, kind, name)
     except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation, psycopg.errors.InvalidObjectDefinition):
         return  # another process was faster
+
+
+def attach(connection: Connection[Any], kind: Partitioned, name: str) -> None:
+    """Attach a table, which has a partition's name and its check, as that partition."""
+    first = datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC)
+    start, end = (datetime.fromtimestamp(edge // MICROSECONDS, UTC) for edge in kind.span_of(_microseconds(first)))
+    connection.execute(
+        sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
+            sql.Identifier(kind.table), sql.Identifier(name),
+            sql.Literal(start.isoformat()), sql.Literal(end.isoformat()),
+        )
+    )  # fmt: skip
 
 
 def _microseconds(time: datetime) -> int:

@@ -20,7 +20,6 @@ _COLUMNS = (
     "signals, counts, minima, maxima, sums, lasts,"
     " minute_counts, minute_minima, minute_maxima, minute_sums, minute_lasts"
 )
-_partitions = Partitions(ROLLUPS)
 
 
 class Change(NamedTuple):
@@ -91,19 +90,25 @@ def read_hours(keys: Iterable[Key]) -> dict[Key, StoredHour]:
     return found
 
 
+def make_rollup_partitions(keys: Iterable[Key]) -> None:
+    """Make the partitions of some hours where they are missing; outside a transaction.
+
+    Asked anew each time: a partition that was there a while ago may have been dropped since.
+    """
+    partitions = Partitions(ROLLUPS)
+    with cursor() as opened:
+        partitions.ensure(opened.connection, partitions.missing_of(hour * HOUR for _, _, hour in keys))
+
+
 def write_hours(organizations: dict[int, int], hours: dict[Key, HourOfMinutes]) -> None:
-    """Store hours, in place of what was stored of them.
+    """Store hours, whose partitions exist, in place of what was stored of them.
 
     Args:
         organizations: vehicle id -> organization id.
     """
     if not hours:
         return
-    times = [hour * HOUR for _, _, hour in hours]
     with cursor() as opened:
-        spans = _partitions.missing_of(times)
-        if spans:
-            _partitions.ensure(opened.connection, spans)
         # In the order of the primary key, so that two workers cannot wait for one another.
         ordered = sorted(hours.items(), key=lambda item: (item[0][0], item[0][2]))
         rows = [_row(organizations[key[0]], *key, content) for key, content in ordered]

@@ -139,3 +139,33 @@ def test_staff_need_a_second_factor_where_it_is_asked_for() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "True"
+
+
+def test_a_runaway_token_does_not_use_up_its_organizations_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from django.conf import settings
+
+    from fleet.lib import throttles
+
+    monkeypatch.setattr(throttles, "_counter", Counter())
+    monkeypatch.setattr(settings, "API_CALLS_PER_MINUTE", 5)
+
+    def allowed(secret: str, user: int) -> bool:
+        access = SimpleNamespace(user=SimpleNamespace(pk=user), organization=SimpleNamespace(pk=user * 0 + 987_654_321))
+        request = SimpleNamespace(access=access, headers={"Authorization": secret}, META={})
+        return throttles.CallThrottle().allow_request(request, None)  # type: ignore[arg-type]
+
+    assert [allowed("Bearer mpt_runaway", 1) for _ in range(200)].count(True) <= 10
+    assert allowed("Bearer mpt_colleague", 2)
+    jwts = [allowed(f"Bearer eyJ{n}", 3) for n in range(30)]
+    assert jwts.count(True) <= 10  # ever new JWTs of one user share a budget
+
+
+def test_a_password_reset_clears_the_account(team: Team) -> None:
+    email = team.users["viewer"].email
+    for _ in range(25):
+        limits.reserve(None, email)
+    assert limits.reserve(None, email.upper()) == []
+    limits.clear(team.users["viewer"])
+    assert limits.reserve(None, email) != []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from allauth.mfa.totp.internal import auth as totp
 
 from fleet.accounts.models import AuditEvent, Invitation, Membership, Organization, Role, User
 from tests.conftest import Team, _numbers
-from tests.portal import Portal
+from tests.portal import Portal, running_portal
 from tests.test_tenancy import sign_in
 
 
@@ -152,3 +153,61 @@ def test_deleting_an_account(portal: Portal, team: Team) -> None:
     with closing(sign_in(portal, admin.email, team.password)) as browser:
         post(browser, "/account", password=team.password)
     assert not Organization.objects.filter(pk=team.organization.pk).exists()
+
+
+def test_codes_of_the_second_factor_cannot_be_tried_without_end(portal: Portal, team: Team) -> None:
+    user = team.users["admin"]
+    secret = totp.generate_totp_secret()
+    totp.TOTP.activate(user, secret)
+    with closing(portal.client()) as browser:
+        browser.get("/accounts/login/")
+        post(browser, "/accounts/login/", login=user.email, password=team.password)
+        words = [post(browser, "/accounts/2fa/authenticate/", code=f"{n:06}").text for n in range(22)]
+        assert "Too many wrong codes" in words[-1]
+        right = str(totp.format_hotp_value(totp.hotp_value(secret, int(time.time()) // 30)))
+        assert "Too many wrong codes" in post(browser, "/accounts/2fa/authenticate/", code=right).text
+        with portal.client() as client:
+            body = {"email": user.email, "password": team.password, "otp": right}
+            assert client.post("/api/v1/auth/token", json=body).status_code == 429
+
+
+def test_the_second_factor_lets_the_right_code_in(portal: Portal, team: Team) -> None:
+    user = team.users["operator"]
+    secret = totp.generate_totp_secret()
+    totp.TOTP.activate(user, secret)
+    with closing(portal.client()) as browser:
+        browser.get("/accounts/login/")
+        post(browser, "/accounts/login/", login=user.email, password=team.password)
+        right = str(totp.format_hotp_value(totp.hotp_value(secret, int(time.time()) // 30)))
+        assert post(browser, "/accounts/2fa/authenticate/", code=right).status_code == 302
+        assert browser.get("/").status_code == 200
+
+
+def test_invitations_end_with_who_made_them(portal: Portal, team: Team) -> None:
+    with portal.client(team.tokens["admin"]) as admin:
+        members = {entry["role"]: entry["id"] for entry in admin.get("/api/v1/members").json()["results"]}
+        admin.patch(f"/api/v1/members/{members['viewer']}", json={"role": "admin"}).raise_for_status()
+        with portal.client(team.tokens["viewer"]) as risen:
+            link = risen.post("/api/v1/invitations", json={"email": "me-too@example.com", "role": "admin"}).json()[
+                "link"
+            ]
+        admin.patch(f"/api/v1/members/{members['viewer']}", json={"role": "viewer"}).raise_for_status()
+        assert admin.get("/invitations/" + link.rsplit("/", 1)[1]).status_code == 404
+
+
+def test_who_is_invited_may_sign_up_where_nobody_else_may(portal: Portal, team: Team, tmp_path: Path) -> None:
+    with running_portal(tmp_path, SIGNUP_OPEN="false") as closed:
+        with portal.client(team.tokens["admin"]) as admin:
+            made = admin.post("/api/v1/invitations", json={"email": "invited@example.com"}).json()
+        path = "/invitations/" + made["link"].rsplit("/", 1)[1]
+        with closing(closed.client()) as browser:
+            assert 'name="password1"' not in browser.get("/accounts/signup/").text
+            browser.get(path)
+            assert 'name="password1"' in browser.get(f"/accounts/signup/?next={path}").text
+
+
+def test_a_user_name_is_no_address(portal: Portal) -> None:
+    with closing(portal.client()) as browser:
+        browser.get("/accounts/signup/")
+        data = {"email": "mallory@example.com", "username": "alice@example.com", "password1": "correct horse battery"}
+        assert "A user name has no @" in post(browser, "/accounts/signup/", **data).text

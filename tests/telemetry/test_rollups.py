@@ -258,3 +258,83 @@ def test_processed_batches_leave_the_outbox(portal: Portal, team: Team) -> None:
     roll_up()
     retention.apply()
     assert store.read_batches(team.organization.pk, team.vehicle.pk, 0, 10) == []
+
+
+def old_hours(portal: Portal, days: int, hours: int = 5) -> tuple[Team, float, Frames]:
+    """A team with dense hours that began so many days ago, rolled up."""
+    team = make_team()
+    base = (time.time() - days * 86_400) // HOUR * HOUR
+    frames: Frames = {round(base + i * 2, 3): [float(i % 100), None] for i in range(hours * 1_800)}
+    send_all(portal, team, frames)
+    roll_up()
+    return team, base, frames
+
+
+def test_late_data_does_not_erase_rollups_whose_frames_are_gone(portal: Portal) -> None:
+    team, base, frames = old_hours(portal, 100)
+    Organization.objects.filter(pk=team.organization.pk).update(frame_days=30)
+    retention.apply()
+    send_all(portal, team, {base + 10: [5.0, None]})
+    assert_history_is(portal, team, frames, base, base + 5 * HOUR, 5)  # while the batch waits
+    roll_up()
+    assert_history_is(portal, team, frames, base, base + 5 * HOUR, 5)
+
+
+def test_who_lost_the_lease_writes_nothing(portal: Portal, team: Team) -> None:
+    import uuid
+
+    send_all(portal, team, drive(1, 2))
+    version = SinkProgress.objects.filter(vehicle_id=team.vehicle.pk, sink="rollups").first()
+    assert version is None or version.version == 0
+    late = sinks.Claim(team.organization.pk, team.vehicle.pk, 0, 10, uuid.uuid4())
+    rollup_sink.roll_up([late])
+    assert stored_hours(team) == []
+    roll_up()
+    assert stored_hours(team)
+
+
+def test_a_rollup_partition_that_was_dropped_is_made_again(portal: Portal) -> None:
+    team, base, frames = old_hours(portal, 2_000)
+    Organization.objects.filter(pk=team.organization.pk).update(frame_days=30, rollup_days=60)
+    retention.apply()
+    assert stored_hours(team) == []
+    Organization.objects.filter(pk=team.organization.pk).update(frame_days=None, rollup_days=None)
+    again = {t + 1: v for t, v in frames.items()}
+    send_all(portal, team, again)
+    roll_up()
+    assert SinkProgress.objects.get(sink="rollups", vehicle_id=team.vehicle.pk).error == ""
+    assert_history_is(portal, team, again, base, base + 6 * HOUR, 5)
+
+
+def test_an_interrupted_drop_blocks_nothing(portal: Portal, team: Team) -> None:
+    from django.db import connection
+
+    row = {"vehicle": team.vehicle.pk, "time": "2005-05-05T00:00:00Z", "values": {"engine.rpm": 1}}
+    with portal.client(team.key) as client:
+        assert client.post("/api/v1/telemetry", json={"rows": [row]}).status_code == 200
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE telemetry_frame DETACH PARTITION telemetry_frame_20050101")
+        again = client.post("/api/v1/telemetry", json={"rows": [row]})
+        assert (again.status_code, again.json()["duplicates"]) == (200, 1)
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE telemetry_frame DETACH PARTITION telemetry_frame_20050101")
+        retention.apply()
+        assert "telemetry_frame_20050101" in {partition.name for partition in store.list_partitions()}
+
+
+def test_switching_a_buffer_off_leaves_no_hole(portal: Portal, team: Team) -> None:
+    with portal.client(team.tokens["admin"]) as admin:
+        admin.patch("/api/v1/organization", json={"buffer_seconds": 86_400}).raise_for_status()
+        base = time.time() // HOUR * HOUR - 6 * HOUR
+        frames: Frames = {round(base + i * 5, 3): [float(i % 100), None] for i in range(5 * 720)}
+        send_all(portal, team, frames)
+        roll_up()
+        assert stored_hours(team) == []
+        admin.patch("/api/v1/organization", json={"buffer_seconds": None}).raise_for_status()
+    assert_history_is(portal, team, frames, base, base + 6 * HOUR, 50)
+
+
+def test_retention_has_bounds(portal: Portal, team: Team) -> None:
+    with portal.client(team.tokens["admin"]) as admin:
+        for name in ("frame_days", "rollup_days", "buffer_seconds"):
+            assert admin.patch("/api/v1/organization", json={name: 2_147_483_647}).status_code == 400
