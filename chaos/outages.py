@@ -20,7 +20,7 @@ from fleet.embedded.supervisor import ROOT
 Report = dict[str, Any]
 REDIS_RATE = 50.0
 POSTGRES_RATE = 20.0
-QUIET_RATE = 10.0
+QUIET_RATE = 40.0
 BUSY_RATE = 500.0
 PARTITIONS = 8
 RETIRE = "import django; django.setup(); from telemetry import retention; retention.apply()"
@@ -134,7 +134,7 @@ def overload(seconds: float, say: Callable[[str], None]) -> list[Report]:
     with running_world() as world:
         loud, quiet = world.team("loud", flood.CONNECTIONS), world.team("quiet")
         vehicles: Any = quiet["vehicles"]
-        with Probe(world.url, str(quiet["key"]), vehicles[0], QUIET_RATE, threads=2) as probe:
+        with Probe(world.url, str(quiet["key"]), vehicles[0], QUIET_RATE, threads=4) as probe:
             time.sleep(5)
             begun = probe.now()
             time.sleep(seconds)

@@ -81,11 +81,11 @@ class Part:
             self.start()
 
     def memory(self) -> float:
-        """Resident memory of the family in MB; shared pages count for each."""
-        pages = 0
-        for pid in family(self.process.pid):
-            with contextlib.suppress(OSError):
-                pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        """Resident memory of the process in MB, without its children: to look for those would disturb who measures."""
+        try:
+            pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        except OSError:
+            return 0.0
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def _signal(self, signum: int) -> None:

@@ -1,12 +1,13 @@
 """Which requests may be in progress: bounded by the bytes that they may hold, and fair among organizations.
 
 While only one organization sends, it may use all there is. While others send too, its large requests come one at a
-time and pause as long as they took; a few may wait for their turn, and what is beyond that is refused.
+time and pause three times as long as they took; a few may wait for their turn, and what is beyond that is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -21,12 +22,13 @@ BYTES_AMONG_OTHERS = 100_000
 REQUESTS_AMONG_OTHERS = 32
 """What one organization may have in progress while others send too; one request of any size is always allowed."""
 LARGE_BYTES = 30_000
-"""After such a body an organization rests as long as that one took, while others send too: half the time is theirs."""
+REST = 3.0
+"""After such a body an organization rests so many times as long as that one took, while others send too."""
 RECENT_SECONDS = 5.0
 MOST_IN_LINE = 4
 LONGEST_WAIT = 2.0
-PAUSE_SECONDS = 0.5
-"""How long a refusal is held back, so that who sends again at once costs little."""
+PAUSE_SECONDS = (0.3, 1.2)
+"""How long a refusal is held back, so that who sends again at once costs little, and not all come again at once."""
 MOST_PAUSED = 500
 
 
@@ -85,7 +87,7 @@ class Turns:
             self._bytes -= size
             if size >= LARGE_BYTES:
                 done = time.monotonic()
-                standing.rests_until = done + (done - begun)
+                standing.rests_until = done + REST * (done - begun)
 
     async def _await_turn(self, organization_id: int, standing: _Standing, size: int) -> None:
         words = "Others send too: this organization's requests must take turns. Send it again shortly."
@@ -105,7 +107,7 @@ class Turns:
         if self._paused < MOST_PAUSED:
             self._paused += 1
             try:
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(random.uniform(*PAUSE_SECONDS))
             finally:
                 self._paused -= 1
         raise TooMany(words)
