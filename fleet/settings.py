@@ -34,9 +34,7 @@ if urlsplit(BASE_URL).scheme not in ("http", "https") or not urlsplit(BASE_URL).
 HTTPS = BASE_URL.startswith("https://")
 TRUSTED_PROXY_COUNT = env.number("TRUSTED_PROXY_COUNT", 0, 0, 10)
 if PRODUCTION and HTTPS and not TRUSTED_PROXY_COUNT:
-    raise env.ConfigurationError(
-        "BASE_URL is https, but TRUSTED_PROXY_COUNT is 0: say how many proxies of yours stand in front (usually 1)."
-    )
+    raise env.ConfigurationError("BASE_URL is https, but TRUSTED_PROXY_COUNT is 0: how many proxies stand in front?")
 
 # --- Applications -----------------------------------------------------------------------------------------
 
@@ -144,16 +142,14 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Motorpool] "
 # Failed sign-ins are limited by `fleet.accounts.limits`, which counts nothing else and does without the cache.
 ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None}
-ACCOUNT_USERNAME_VALIDATORS = "fleet.accounts.forms.username_validators"
+_FORMS = "fleet.accounts.forms"
+ACCOUNT_USERNAME_VALIDATORS = f"{_FORMS}.username_validators"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "Motorpool"
-MFA_FORMS = {
-    "authenticate": "fleet.accounts.forms.SecondFactorForm",
-    "reauthenticate": "fleet.accounts.forms.ConfirmForm",
-}
+MFA_FORMS = {"authenticate": f"{_FORMS}.SecondFactorForm", "reauthenticate": f"{_FORMS}.ConfirmForm"}
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 USERSESSIONS_TRACK_ACTIVITY = True
 STAFF_MFA = env.flag("STAFF_MFA", PRODUCTION and HTTPS)

@@ -57,7 +57,9 @@ def _database(django_db_blocker: Any) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def portal(_database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """The web process of this test run."""
-    with running_portal(tmp_path_factory.mktemp("portal"), KEY_CACHE_SECONDS="1") as started:
+    with running_portal(
+        tmp_path_factory.mktemp("portal"), KEY_CACHE_SECONDS="1", API_CALLS_PER_MINUTE="100000"
+    ) as started:
         yield started
 
 
