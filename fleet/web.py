@@ -14,8 +14,8 @@ import uvicorn
 
 from fleet import env
 
-M_ARENA_MAX = -8
-"""Of glibc's malloc.h."""
+M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -8, -3, -1
+"""Of glibc's malloc.h; set, the thresholds no longer grow with what was once large."""
 
 
 def main() -> None:
@@ -24,7 +24,8 @@ def main() -> None:
     sys.setswitchinterval(0.0005)
     # glibc would keep what large bodies needed once for each thread that met one.
     with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+        for option, value in ((M_ARENA_MAX, 2), (M_MMAP_THRESHOLD, 1_048_576), (M_TRIM_THRESHOLD, 1_048_576)):
+            ctypes.CDLL(None).mallopt(option, value)
     proxies = env.number("TRUSTED_PROXY_COUNT", 0, 0, 10)
     uvicorn.run(
         "fleet.asgi:application",

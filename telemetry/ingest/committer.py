@@ -147,4 +147,6 @@ class Committer:
                     self._help_wanted.wait(HELP_SECONDS)
             jobs = self._waiting.take()
             self._writing.update(jobs)
+            if self._needs_help():  # what is left must not wait behind the large thing just taken
+                self._help_wanted.notify()
             return jobs
