@@ -23,7 +23,7 @@ from redis import Redis
 from chaos.processes import Part
 from fleet.embedded import postgres, servers
 from fleet.embedded.identity import dies_with_parent, server_account
-from fleet.embedded.supervisor import ROOT, _defaults, _secrets
+from fleet.embedded.supervisor import ROOT, defaults_of, secrets_of
 
 READY_SECONDS = 60
 SINKS = 2
@@ -119,7 +119,7 @@ def running_world(variant: str = "none", keep: bool = False, **settings: str) ->
     started = servers.start(folder)
     database, broker = started.running
     url = f"http://127.0.0.1:{postgres.free_port()}"
-    environment = {**os.environ, **_secrets(folder), **_defaults(url, folder), "LOG_LEVEL": "warning", **settings}
+    environment = {**os.environ, **secrets_of(folder), **defaults_of(url, folder), "LOG_LEVEL": "warning", **settings}
     environment |= {"DATABASE_URL": started.database_url, "REDIS_URL": started.redis_url}
     environment |= {"PORT": str(urlsplit(url).port), "PYTHONPATH": str(ROOT)}
     parts: list[Part] = []
@@ -154,7 +154,7 @@ def _spawn_postgres(folder: Path, first: Any, variant: str) -> Spawn:
     def spawn() -> subprocess.Popen[bytes]:
         deadline = time.monotonic() + 30
         while True:
-            process = postgres._spawn(command, server_account(), cluster, folder / "log" / "postgres.log")
+            process = postgres.spawn(command, server_account(), cluster, folder / "log" / "postgres.log")
             time.sleep(0.3)
             # The old backends may hold the shared memory for a moment after a kill -9.
             if process.poll() is None or time.monotonic() > deadline:

@@ -23,7 +23,7 @@ from django.utils import timezone
 from django.utils.crypto import get_random_string
 
 from fleet.accounts.models import SignInFailures, User
-from fleet.accounts.services import client_address
+from fleet.lib.addresses import client_address
 
 PER_ACCOUNT = (20, timedelta(days=1))
 PER_ADDRESS = (20, timedelta(hours=1))

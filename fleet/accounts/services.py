@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.core import signing
 from django.db import connection, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
 from fleet.accounts.models import ApiToken, AuditEvent, Membership, Organization, Role, User, new_secret
+from fleet.lib.addresses import client_address
 
 SETUP_SALT = "motorpool.setup"
 SETUP_SECONDS = 7 * 86_400
@@ -35,17 +35,6 @@ def audit(
         details=details,
         address=client_address(request) if request is not None else None,
     )
-
-
-def client_address(request: HttpRequest) -> str | None:
-    """The caller's address: the connection's, or what the trusted proxies in front of us saw."""
-    count: int = settings.TRUSTED_PROXY_COUNT
-    if count:
-        hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
-        if len(hops) >= count:
-            return str(hops[-count])
-    address: str | None = request.META.get("REMOTE_ADDR")
-    return address or None
 
 
 @transaction.atomic

@@ -102,7 +102,7 @@ class Supervisor:
                 raise EmbeddedError(f"Port {self.port} cannot be used ({error.strerror}): set PORT.") from None
 
     def _prepare(self, servers: embedded.Servers) -> None:
-        self.environment = {**_secrets(self.data), **_defaults(self.url, self.data), **os.environ}
+        self.environment = {**secrets_of(self.data), **defaults_of(self.url, self.data), **os.environ}
         self.environment |= {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url, "PORT": self.port}
         self.environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "collector" / "src")])
         say("Preparing the database …")
@@ -238,7 +238,7 @@ def execute(command: list[str]) -> int:
         signal.signal(signal.SIGTERM, forward)
         signal.signal(signal.SIGINT, forward)
         try:
-            environment = {**_secrets(data), **_defaults("http://127.0.0.1:8000", data), **os.environ}
+            environment = {**secrets_of(data), **defaults_of("http://127.0.0.1:8000", data), **os.environ}
             environment |= {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
             environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "collector" / "src")])
             process = subprocess.Popen(command, env=environment, preexec_fn=dies_with_parent())
@@ -253,7 +253,7 @@ def say(words: str) -> None:
         print(words, flush=True)
 
 
-def _secrets(data: Path) -> dict[str, str]:
+def secrets_of(data: Path) -> dict[str, str]:
     """The instance's own random secrets, made once and kept in the data folder (mode 0600)."""
     path = data / "secrets.json"
     if not path.exists():
@@ -266,7 +266,8 @@ def _secrets(data: Path) -> dict[str, str]:
     return values
 
 
-def _defaults(url: str, data: Path) -> dict[str, str]:
+def defaults_of(url: str, data: Path) -> dict[str, str]:
+    """Settings of an instance at ``url``, for what the environment does not say."""
     return {
         "DJANGO_SETTINGS_MODULE": "fleet.settings",
         "BASE_URL": url,

@@ -15,6 +15,8 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from fleet.lib.addresses import client_address
+
 WINDOW = 60
 BREAKER_SECONDS = 3.0
 MOST_LOCAL = 50_000
@@ -63,7 +65,7 @@ class CallThrottle(BaseThrottle):
         most: int = settings.API_CALLS_PER_MINUTE
         access = getattr(request, "access", None)
         if access is None:
-            limits = {f"address:{self.get_ident(request)}": max(1, most // 10)}
+            limits = {f"address:{client_address(request)}": max(1, most // 10)}
         else:
             # Personal tokens by themselves; sessions and JWTs, of which there are ever new ones, by their user.
             secret = request.headers.get("Authorization", "").partition(" ")[2].strip()
@@ -79,11 +81,3 @@ class CallThrottle(BaseThrottle):
     def wait(self) -> float:
         """Seconds until the next minute begins."""
         return WINDOW - time.time() % WINDOW
-
-    def get_ident(self, request: Any) -> str:
-        """The caller's address as our own proxies saw it."""
-        hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
-        count: int = settings.TRUSTED_PROXY_COUNT
-        if count and len(hops) >= count:
-            return str(hops[-count])
-        return str(request.META.get("REMOTE_ADDR", ""))

@@ -15,7 +15,7 @@ import structlog
 
 from telemetry import store
 from telemetry.ingest.decode import Decoded
-from telemetry.ingest.queue import Busy, FairQueue, Job, Locked
+from telemetry.ingest.queue import NO_DATABASE, Busy, FairQueue, Job, Locked
 from telemetry.ingest.writer import Writer
 from telemetry.readings import Block, Outcome
 
@@ -23,7 +23,6 @@ HELP_FRAMES = 500
 """From here on the other threads help: few large transactions cost less than many small ones at once."""
 HELP_SECONDS = 0.1
 ANSWER_SECONDS = 8.0
-NO_DATABASE = "The database does not answer; send it again shortly."
 
 log = structlog.get_logger(__name__)
 

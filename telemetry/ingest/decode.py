@@ -65,6 +65,8 @@ class Wanted:
     """Names that have to be looked up before a request can be decoded."""
 
     vehicles: set[str] = field(default_factory=set)
+    soon: set[str] = field(default_factory=set)
+    """Vehicles to look up beside the request: what is known of them still holds."""
     sources: set[str] = field(default_factory=set)
     signals: dict[str, str] = field(default_factory=dict)
 
@@ -83,8 +85,10 @@ def wanted_names(parts: Sequence[Part], names: OrganizationNames, sender: Sender
         if part.vehicle is None:
             if sender.only_vehicle is None:
                 raise BadFormat("vehicle is missing, and the key is not bound to exactly one.")
-        elif not names.is_fresh(str(part.vehicle)):
+        elif names.vehicles.get(str(part.vehicle)) is None:
             wanted.vehicles.add(str(part.vehicle))
+        elif names.vehicles.due(str(part.vehicle)):
+            wanted.soon.add(str(part.vehicle))
         if part.source not in names.sources:
             wanted.sources.add(part.source)
         if part.frames and names.columns_of(part.signals) is None:
@@ -124,10 +128,11 @@ def decode(body: Body, parts: Sequence[Part], names: OrganizationNames, sender: 
 def _vehicle_of(part: Part, names: OrganizationNames, sender: Sender) -> int | None:
     if part.vehicle is None:
         return sender.only_vehicle
-    entry = names.vehicles.get(str(part.vehicle))
-    if entry is None:
-        raise Forgotten
-    return entry[1] if entry[1] is not None and sender.may_write(entry[1]) else None
+    try:
+        vehicle_id = names.vehicles.last(str(part.vehicle))
+    except KeyError:
+        raise Forgotten from None
+    return vehicle_id if vehicle_id is not None and sender.may_write(vehicle_id) else None
 
 
 def _no_vehicle(part: Part) -> str:

@@ -18,6 +18,7 @@ from telemetry.ingest.committer import Committer
 from telemetry.ingest.decode import Decoded, decode, wanted_names
 from telemetry.ingest.format import Body, parse
 from telemetry.ingest.parts import parts_of
+from telemetry.ingest.queue import NO_DATABASE
 from telemetry.ingest.refusals import MOST_LISTED
 from telemetry.ingest.turns import Turns
 from telemetry.metrics import ACKED, READINGS, REFUSED
@@ -41,7 +42,7 @@ class _Refusal(MotorpoolError):
     pass
 
 
-_NO_DATABASE = _Refusal("The database does not answer; send it again shortly.", code="unavailable", status=503)
+_NO_DATABASE = _Refusal(NO_DATABASE, code="unavailable", status=503)
 _FAILED = _Refusal("Something failed here; the request was not stored.", code="error", status=500)
 
 
@@ -136,6 +137,8 @@ class IngestEndpoint:
         parts = parts_of(parsed)
         names = directory.organization_names(sender.organization_id)
         wanted = wanted_names(parts, names, sender)
+        if wanted.soon:
+            directory.in_thread(directory.load, names, wanted.soon, set(), {})
         if wanted:
             await self._look_up(directory.load, names, wanted.vehicles, wanted.sources, wanted.signals)
         now = time.time_ns() // 1_000

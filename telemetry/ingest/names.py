@@ -1,7 +1,8 @@
 """What names in a request mean: devices by their keys, vehicles, sources and signals, remembered for a moment.
 
 A miss asks the database at once, so that new keys and vehicles work at once; a hit is trusted for
-`KEY_CACHE_SECONDS`, so that a revoked key ends within that time.
+`KEY_CACHE_SECONDS`, so that a revoked key ends within that time. What is in steady use is asked for anew in the
+background before its time is over.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from fleet.accounts.models import Organization, secret_hash
 from telemetry import catalog, directory
+from telemetry.ingest.remembered import Remembered
 from telemetry.models import Signal, Source
 from telemetry.readings import Ids
 from vehicles.access import find_vehicle_ids
@@ -28,7 +30,6 @@ from vehicles.models import Device
 
 R = TypeVar("R")
 
-MOST_REMEMBERED = 100_000
 MOST_REFUSED = 10_000
 LARGEST_VALUE = 1e15
 """Bound of signals without a range: sums of what the store holds must stay finite."""
@@ -93,15 +94,10 @@ class OrganizationNames:
     signals: dict[str, KnownSignal] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     sources: dict[str, int] = field(default_factory=dict)
-    vehicles: dict[str, tuple[float, int | None]] = field(default_factory=dict)
-    """Identifier to expiry and id; an unknown one is kept expired, so that it is asked for again."""
+    vehicles: Remembered[str, int | None] = field(default_factory=Remembered)
+    """Identifier to id; an unknown one is not trusted, so that it is asked for again."""
     columns: dict[tuple[str, ...], Columns] = field(default_factory=dict)
     loaded_at: float = 0.0
-
-    def is_fresh(self, identifier: str) -> bool:
-        """Whether a vehicle's id need not be looked up."""
-        entry = self.vehicles.get(identifier)
-        return entry is not None and entry[0] > time.monotonic()
 
     def columns_of(self, names: list[str]) -> Columns | None:
         """The signals of a block, None where one of them has to be looked up."""
@@ -116,7 +112,7 @@ class OrganizationNames:
 
 
 _organizations: dict[int, OrganizationNames] = {}
-_senders: dict[bytes, tuple[float, Sender]] = {}
+_senders: Remembered[bytes, Sender] = Remembered()
 
 
 def organization_names(organization_id: int) -> OrganizationNames:
@@ -131,8 +127,10 @@ def organization_names(organization_id: int) -> OrganizationNames:
 
 def remembered_sender(key: str) -> Sender | None:
     """The device of a key that was checked a moment ago."""
-    entry = _senders.get(secret_hash(key))
-    return entry[1] if entry and entry[0] > time.monotonic() else None
+    digest = secret_hash(key)
+    if _senders.due(digest):
+        in_thread(find_sender, key)
+    return _senders.get(digest)
 
 
 def find_sender(key: str) -> Sender | None:
@@ -140,12 +138,12 @@ def find_sender(key: str) -> Sender | None:
     digest = secret_hash(key)
     device = Device.objects.filter(sha256=digest, revoked_at=None).first()
     if device is None:
-        _senders.pop(digest, None)
+        _senders.drop(digest)
         return None
     Device.objects.filter(pk=device.pk).update(last_seen=timezone.now())
     bound = None if device.all_vehicles else frozenset(device.vehicles.values_list("pk", flat=True))
     sender = Sender(device.pk, device.organization_id, bound)
-    _remember(_senders, digest, (time.monotonic() + settings.KEY_CACHE_SECONDS, sender))
+    _senders.put(digest, sender, settings.KEY_CACHE_SECONDS)
     return sender
 
 
@@ -155,12 +153,11 @@ def load(names: OrganizationNames, vehicles: set[str], sources: set[str], signal
     Args:
         signals: name to kind (number, boolean, text), as the first value suggests it for a new signal.
     """
-    expires = time.monotonic() + settings.KEY_CACHE_SECONDS
     if vehicles:
         found = find_vehicle_ids(names.organization_id, vehicles)
         for identifier in vehicles:
             vehicle_id = found.get(identifier)
-            _remember(names.vehicles, identifier, (expires if vehicle_id is not None else 0.0, vehicle_id))
+            names.vehicles.put(identifier, vehicle_id, settings.KEY_CACHE_SECONDS if vehicle_id is not None else 0)
     if sources:
         _load_sources(names, sources)
     if signals:
@@ -177,12 +174,6 @@ def in_thread(function: Callable[..., R], *args: Any) -> Future[R]:
             connection.close()
 
     return _threads.submit(run)
-
-
-def _remember(cache: dict[Any, Any], key: Any, value: Any) -> None:
-    if len(cache) >= MOST_REMEMBERED:
-        cache.clear()
-    cache[key] = value
 
 
 def _load_sources(names: OrganizationNames, wanted: set[str]) -> None:

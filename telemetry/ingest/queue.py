@@ -16,6 +16,7 @@ FRAMES_AMONG_OTHERS = 1_000
 """A transaction's fill while several organizations wait, so that a small request waits for a small one."""
 REQUESTS_PER_TRANSACTION = 64
 MOST_WAITING_FRAMES = 100_000
+NO_DATABASE = "The database does not answer; send it again shortly."
 
 
 class Busy(MotorpoolError):

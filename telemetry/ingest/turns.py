@@ -1,7 +1,7 @@
 """Which requests may be in progress: bounded by the bytes that they may hold, and fair among organizations.
 
 While only one organization sends, it may use all there is. While others send too, its large requests come one at a
-time and pause three times as long as they took; a few may wait for their turn, and what is beyond that is refused.
+time and pause six times as long as they took; a few may wait for their turn, and what is beyond that is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BYTES_AMONG_OTHERS = 100_000
 REQUESTS_AMONG_OTHERS = 32
 """What one organization may have in progress while others send too; one request of any size is always allowed."""
 LARGE_BYTES = 30_000
-REST = 3.0
+REST = 6.0
 """After such a body an organization rests so many times as long as that one took, while others send too."""
 RECENT_SECONDS = 5.0
 MOST_IN_LINE = 4

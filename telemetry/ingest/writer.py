@@ -13,7 +13,7 @@ import structlog
 
 from fleet.lib.errors import MotorpoolError
 from telemetry import store
-from telemetry.ingest.queue import Busy, Job, Locked
+from telemetry.ingest.queue import NO_DATABASE, Busy, Job, Locked
 from telemetry.readings import Block, Outcome
 
 ATTEMPTS = 3
@@ -93,7 +93,7 @@ class Writer:
                 break
             time.sleep(random.uniform(0.005, 0.05) * (attempt + 1))
         log.warning("ingest.not_stored", error=str(failure).strip()[:200], requests=len(jobs))
-        raise Busy("The database does not answer; send it again shortly.") from failure
+        raise Busy(NO_DATABASE) from failure
 
     def _commit(self, jobs: list[Job]) -> list[list[Outcome]]:
         connection, dictionary = self._open()
