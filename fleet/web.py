@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import sys
 
@@ -13,19 +11,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
 import uvicorn
 
 from fleet import env
-
-M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -8, -3, -1
-"""Of glibc's malloc.h; set, the thresholds no longer grow with what was once large."""
+from fleet.lib import memory
 
 
 def main() -> None:
     """Serve until SIGTERM; requests in flight get a few seconds to end."""
     # Decoding a large body in a thread must not keep the event loop waiting for its turn at the interpreter.
     sys.setswitchinterval(0.0005)
-    # glibc would keep what large bodies needed once for each thread that met one.
-    with contextlib.suppress(AttributeError, OSError):
-        for option, value in ((M_ARENA_MAX, 2), (M_MMAP_THRESHOLD, 1_048_576), (M_TRIM_THRESHOLD, 1_048_576)):
-            ctypes.CDLL(None).mallopt(option, value)
+    memory.settle()
     proxies = env.number("TRUSTED_PROXY_COUNT", 0, 0, 10)
     uvicorn.run(
         "fleet.asgi:application",

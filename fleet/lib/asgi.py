@@ -134,13 +134,14 @@ def _unzstd(body: bytes) -> Iterable[bytes]:
 
 
 def _bounded(parts: Iterable[bytes], limit: int) -> bytes:
-    kept, size = [], 0
+    # One piece that grows: thousands of small ones would leave holes in the heap that are never given back.
+    kept = bytearray()
     for part in parts:
-        size += len(part)
-        if size > limit:
+        kept += part
+        if len(kept) > limit:
+            kept.clear()  # the error's traceback holds on to it
             raise BodyTooLarge(f"The inflated body may have {limit} bytes.")
-        kept.append(part)
-    return b"".join(kept)
+    return bytes(kept)
 
 
 async def respond(send: Send, status: int, body: Any = None, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:

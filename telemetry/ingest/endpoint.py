@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import structlog
 from django.db import InterfaceError, OperationalError
 
-from fleet.lib.asgi import BodyTooLarge, ClientGone, Receive, Scope, Send, header, inflate, read_body, refuse, respond
+from fleet.lib import memory
+from fleet.lib.asgi import ClientGone, Receive, Scope, Send, header, inflate, read_body, refuse, respond
 from fleet.lib.errors import MotorpoolError
 from telemetry.ingest import names as directory
 from telemetry.ingest.committer import Committer
@@ -31,6 +32,8 @@ INFLATED_LIMIT = 16_000_000
 LARGE_BODY = 65_536
 """From here on decoding takes long enough to leave the event loop."""
 LARGE_PACKED = LARGE_BODY // 8
+MUCH_INFLATED = 2_000_000
+"""What inflates to more leaves holes in the heap."""
 RESULTS = {"readings": "accepted", "duplicates": "duplicate", "rejected_count": "rejected"}
 _CHALLENGE = [(b"www-authenticate", b'Bearer realm="motorpool"')]
 
@@ -179,7 +182,11 @@ async def _read(scope: Scope, receive: Receive) -> tuple[bytes, str]:
 
 
 def _unpack(body: bytes, encoding: str) -> bytes:
-    body = inflate(body, encoding, INFLATED_LIMIT)
-    if len(body) > INFLATED_LIMIT:
-        raise BodyTooLarge(f"The body may have {INFLATED_LIMIT} bytes.")
+    size = INFLATED_LIMIT
+    try:
+        body = inflate(body, encoding, INFLATED_LIMIT)
+        size = len(body)
+    finally:
+        if encoding and size > MUCH_INFLATED:
+            memory.give_back()
     return body

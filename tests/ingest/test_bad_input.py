@@ -159,17 +159,20 @@ def test_compressed_bodies_are_inflated_within_bounds(portal: Portal, team: Team
 
 def test_bombs_and_floods_cost_no_memory(portal: Portal, team: Team) -> None:
     post(portal, team, block(team))
-    before = portal.rss()
+    before, steps = portal.rss(), []
     bomb = gzip.compress(b"[" + b"1," * 100_000_000)
     assert post(portal, team, bomb, **{"Content-Encoding": "gzip"}).status_code == 413
+    steps.append(portal.rss() - before)
     packed = zstandard.compress(b" " * 200_000_000)
     assert post(portal, team, packed, **{"Content-Encoding": "zstd"}).status_code == 413
+    steps.append(portal.rss() - before)
     assert _flood(portal, team.key, chunked=True) == 413
     assert _flood(portal, team.key, chunked=False) == 413
+    steps.append(portal.rss() - before)
     assert _flood(portal, "mpd_unknown", chunked=True) == 401
     assert _flood(portal, "", chunked=True, path="/accounts/login/") == 413
     grown = portal.rss() - before
-    assert grown < 20_000_000, grown
+    assert grown < 20_000_000, (grown, steps)
 
 
 def _flood(portal: Portal, key: str, chunked: bool, path: str = "/api/v1/telemetry") -> int:

@@ -1,3 +1,3 @@
 """The collector agent: reads a vehicle, spools to disk, uploads to a Motorpool portal."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,111 +1,145 @@
-"""The agent: reads drivers on their schedules, spools, and lets the uplink send."""
+"""The agent: drivers in their threads, one spool, an uplink; what they read last, and what they can be asked."""
 
 from __future__ import annotations
 
 import logging
-import random
 import sys
 import threading
 import time
-from typing import Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from motorpool_collector.batches import MOST_FRAMES, BatchBuilder
-from motorpool_collector.driver import CollectorError, Driver
+from motorpool_collector.driver import CollectorError, Driver, Frame, Value
+from motorpool_collector.runner import Runner
+from motorpool_collector.settings import Settings
 from motorpool_collector.spool import Spool
 from motorpool_collector.uplink import Uplink
 
 FLUSH_SECONDS = 0.25
-LONGEST_WAIT = 30.0
+STATUS_SECONDS = 10.0
+SELF = "collector"
+"""The source of what the agent reports of itself."""
+COMMAND_SECONDS = 30.0
 
 log = logging.getLogger("motorpool_collector.agent")
-
-
-class _Schedule:
-    """One driver with its next turn; a failing one is reopened with growing patience."""
-
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
-        self.opened = False
-        self.due = time.monotonic()
-        self.wait = 1.0
-
-    def turn(self, builder: BatchBuilder) -> None:
-        """Open or read the driver, and say when it is due again."""
-        driver = self.driver
-        try:
-            if not self.opened:
-                driver.open()
-                self.opened, self.wait = True, 1.0
-            builder.add(driver.source, driver.read())
-        except CollectorError as error:
-            if error.permanent:
-                raise
-            log.warning("%s: %s; trying again in %.0f s", driver.source, error, self.wait)
-            self.close()
-            self.due = time.monotonic() + self.wait * random.uniform(0.7, 1.0)
-            self.wait = min(LONGEST_WAIT, self.wait * 2)
-            return
-        now = time.monotonic()
-        # From the last turn, not from now: a rate does not drift; turns that were missed are not made up for.
-        self.due = now if driver.period is None else max(self.due + driver.period, now - driver.period)
-
-    def close(self) -> None:
-        if self.opened:
-            self.driver.close()
-        self.opened = False
 
 
 class Agent:
     """Drivers, spool and uplink together."""
 
-    def __init__(self, drivers: List[Driver], spool: Spool, uplink: Uplink, vehicle: Optional[str]) -> None:
-        self._schedules = [_Schedule(driver) for driver in drivers]
+    def __init__(
+        self,
+        drivers: List[Driver],
+        spool: Spool,
+        uplink: Uplink,
+        vehicle: Optional[str],
+        settings: Optional[Settings] = None,
+    ) -> None:
+        self.runners = [Runner(driver, self._take) for driver in drivers]
+        self.settings = settings or Settings()
+        self.latest: Dict[str, Value] = {}
+        """Every signal's last value."""
+        self.frames = 0
         self._spool = spool
         self._uplink = uplink
         self._builder = BatchBuilder(vehicle)
         self._stopping = threading.Event()
-        self.frames = 0
+        self._counting = threading.Lock()
+        self._listeners: List[Callable[[str, List[Frame]], None]] = []
+        self._reported = -1
 
     def stop(self) -> None:
         """End `run` soon; safe in a signal handler."""
         self._stopping.set()
 
+    def listen(self, listener: Callable[[str, List[Frame]], None]) -> None:
+        """Call ``listener`` with each source's frames, in the driver's thread."""
+        self._listeners.append(listener)
+
+    def note(self, values: Dict[str, Value], source: str = SELF) -> None:
+        """Send readings of the agent's own."""
+        self._take(source, [Frame(round(time.time(), 3), values)])
+
+    def can(self) -> List[str]:
+        """The commands that can be carried out here."""
+        found = {"setting", "media"}
+        for runner in self.runners:
+            found.update(getattr(runner.driver, "commands", ()))
+        return sorted(found)
+
+    def carry_out(self, command: str, arguments: Dict[str, Any], seconds: float = COMMAND_SECONDS) -> Any:
+        """Do what the portal or the screen asks for.
+
+        Raises:
+            CollectorError: it cannot be done; the message says why.
+        """
+        if command in ("setting", "media"):
+            changed = self.settings.apply(command, arguments)
+            self.note(changed, "screen")
+            return changed
+        able = [runner for runner in self.runners if command in getattr(runner.driver, "commands", ())]
+        if not able:
+            raise CollectorError(f"No driver here can do {command}.")
+        ready = [runner for runner in able if runner.state == "open"] or able
+        return ready[0].ask(command, arguments, seconds)
+
     def run(self, seconds: Optional[float] = None, progress: Optional[Callable[[int], None]] = None) -> None:
         """Read until every driver is finished, the time is up, or `stop`; then spool what is left.
 
         Raises:
-            CollectorError: a driver failed for good.
+            CollectorError: all drivers are disabled; the first one's reason.
         """
         self._uplink.start()
         end = None if seconds is None else time.monotonic() + seconds
-        flush_at = time.monotonic() + FLUSH_SECONDS
+        status_at = time.monotonic()
+        for runner in self.runners:
+            runner.start()
         try:
             while not self._stopping.is_set() and (end is None or time.monotonic() < end):
-                waiting = [s for s in self._schedules if not s.driver.finished]
-                if not waiting:
+                if all(runner.ended for runner in self.runners):
                     break
-                schedule = min(waiting, key=lambda s: s.due)
-                pause = min(schedule.due, flush_at) - time.monotonic()
-                if pause > 0:
-                    self._stopping.wait(pause)
-                if schedule.due <= time.monotonic():
-                    schedule.turn(self._builder)
-                if self._builder.count >= MOST_FRAMES or time.monotonic() >= flush_at:
-                    self._flush()
-                    flush_at = time.monotonic() + FLUSH_SECONDS
-                    if progress:
-                        progress(self.frames)
+                pause = FLUSH_SECONDS if end is None else min(FLUSH_SECONDS, max(0.0, end - time.monotonic()))
+                self._stopping.wait(pause)
+                if time.monotonic() >= status_at:
+                    status_at = time.monotonic() + STATUS_SECONDS
+                    self._report()
+                self._flush()
+                if progress:
+                    progress(self.frames)
         finally:
+            for runner in self.runners:
+                runner.stop()
             self._flush()
-            for schedule in self._schedules:
-                schedule.close()
+            self._report()
+        broken = [runner.error for runner in self.runners if runner.error]
+        if broken and len(broken) == len(self.runners):
+            raise broken[0]
+
+    def _take(self, source: str, frames: List[Frame]) -> None:
+        for frame in frames:
+            self.latest.update(frame.values)
+        for listener in self._listeners:
+            listener(source, frames)
+        self._builder.add(source, frames)
+        if self._builder.count >= MOST_FRAMES:
+            self._flush()
 
     def _flush(self) -> None:
         if self._builder.count:
-            count = self._builder.count
-            self._spool.add(self._builder.take(), count)
-            self.frames += count
-            self._uplink.notify()
+            blocks, count = self._builder.take()
+            if count:
+                self._spool.add(blocks, count)
+                with self._counting:
+                    self.frames += count
+                self._uplink.notify()
+
+    def _report(self) -> None:
+        """Keep for ``status`` how the drivers are, and tell the portal what was dropped."""
+        drivers = [{"source": r.driver.source, "state": r.state, "words": r.words} for r in self.runners]
+        self._spool.keep_note("status", {"at": time.time(), "drivers": drivers, "acked": self._uplink.acked_at})
+        if self._spool.dropped != self._reported:
+            self._reported = self._spool.dropped
+            self.note({"device.dropped_frames": float(self._spool.dropped)})
 
 
 def show_progress(total: int) -> Callable[[int], None]:
@@ -113,7 +147,7 @@ def show_progress(total: int) -> Callable[[int], None]:
 
     def show(done: int) -> None:
         if sys.stderr.isatty():
-            share = done / total if total else 1.0
+            share = min(1.0, done / total) if total else 1.0
             bar = "█" * int(30 * share)
             sys.stderr.write(f"\r{bar:<30} {done}/{total} frames")
             sys.stderr.write("\n" if done >= total else "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Union
+from importlib import import_module
+from typing import Any, Dict, List, Optional, Union
 
 try:
     from typing import Protocol
@@ -47,3 +48,17 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Let go of it."""
+
+
+def needs(module: str, extra: str) -> Any:
+    """An optional package.
+
+    Raises:
+         a permanent `CollectorError` that says how to install it.
+    """
+    try:
+        return import_module(module)
+    except ImportError:
+        package = module.partition(".")[0]
+        words = f"the Python package {package} is missing: pip install 'motorpool-collector[{extra}]'"
+        raise CollectorError(words, permanent=True) from None

@@ -1,11 +1,16 @@
-"""The uplink: sends what is spooled, oldest first, until the portal has answered that it is committed."""
+"""The uplink: sends what is spooled until the portal has answered that it is committed.
+
+Two lanes send at once: one takes the newest batch, the other the oldest ones, several in a request, so that a week's
+backlog does not delay what happens now.
+"""
 
 from __future__ import annotations
 
 import logging
 import random
 import threading
-from typing import Any, Dict, Optional
+import time
+from typing import Any, Dict, List, Optional
 
 import httpx
 
@@ -16,6 +21,12 @@ from motorpool_collector.spool import Spool, Spooled
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
+BACKLOG_BATCHES = 6
+"""In one request: a portal reads up to 16 gzip members, two and a comma between the batches are ours."""
+BACKLOG_FRAMES = 9_000
+BACKLOG_DEPTH = 4
+"""From so many waiting batches on the second lane helps."""
+LOOK_SECONDS = 0.5
 NEVER = (400, 411, 413, 415, 422)
 """Answers that the same batch would get for ever."""
 
@@ -23,7 +34,7 @@ log = logging.getLogger("motorpool_collector.uplink")
 
 
 class Uplink:
-    """A thread that empties the spool into the portal."""
+    """Threads that empty the spool into the portal."""
 
     def __init__(self, portal: str, key: str, spool: Spool) -> None:
         if not key:
@@ -40,78 +51,126 @@ class Uplink:
             "User-Agent": f"motorpool-collector/{__version__}",
         }
         self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(15, connect=5))
+        self.acked_at: Optional[float] = None
+        """When the portal last committed something, in epoch seconds."""
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._idle = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="uplink", daemon=True)
+        self._counting = threading.Lock()
+        self._away = False
+        self._threads = [
+            threading.Thread(target=self._work, args=(backlog,), name=name, daemon=True)
+            for name, backlog in (("uplink", False), ("uplink-backlog", True))
+        ]
 
     def start(self) -> None:
         """Begin to send."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def notify(self) -> None:
         """Something was spooled."""
         self._idle.clear()
         self._wake.set()
 
-    def drain(self, seconds: Optional[float]) -> bool:
+    def drain(self, seconds: float) -> bool:
         """Wait until everything spooled is committed; false where that took longer than ``seconds``."""
         self.notify()
-        return self._idle.wait(seconds)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._idle.wait(0.1) and not self.spool.depth():
+                return True
+        return False
 
     def stop(self) -> None:
-        """End the thread; what is not sent stays spooled."""
+        """End the threads; what is not sent stays spooled."""
         self._stopping.set()
         self._wake.set()
-        self._thread.join(20)
+        for thread in self._threads:
+            thread.join(20)
         self._client.close()
 
-    def _work(self) -> None:
+    def _work(self, backlog: bool) -> None:
         wait = FIRST_WAIT
         while not self._stopping.is_set():
-            self._wake.clear()
-            batch = self.spool.oldest()
-            if batch is None:
-                self._idle.set()
-                self._wake.wait()
+            batches = self._take(backlog)
+            if not batches:
                 continue
             try:
-                delay = self._send(batch)
+                delay = self._send(batches)
             except Exception:
                 log.exception("sending failed; trying again")
                 delay = LONGEST_WAIT / 4
             if delay is None:
                 wait = FIRST_WAIT
                 continue
+            self.spool.give_back(batches)
             self._stopping.wait(max(delay, wait * random.uniform(0.5, 1.0)))
             wait = min(LONGEST_WAIT, wait * 2)
 
-    def _send(self, batch: Spooled) -> Optional[float]:
-        """Send one batch; None when it is done with, else at least how many seconds to wait."""
+    def _take(self, backlog: bool) -> List[Spooled]:
+        """What this lane sends next; empty after a wait where there is nothing."""
+        if backlog:
+            batches = self.spool.oldest(BACKLOG_BATCHES, BACKLOG_FRAMES, BACKLOG_DEPTH)
+            if not batches:
+                self._stopping.wait(LOOK_SECONDS)
+            return batches
+        self._wake.clear()
+        batches = self.spool.newest()
+        if not batches:
+            self._idle.set()
+            self._wake.wait()
+        return batches
+
+    def _send(self, batches: List[Spooled]) -> Optional[float]:
+        """Send batches in one request; None when they are done with, else at least how many seconds to wait."""
+        first = batches[0]
+        body = request_body(first.boot, first.seq, [batch.blocks for batch in batches])
         try:
-            answer = self._client.post(self._url, content=request_body(batch.boot, batch.seq, batch.blocks))
+            answer = self._client.post(self._url, content=body)
         except httpx.HTTPError as error:
-            log.warning("the portal cannot be reached (%s); %d batches wait", error, self.spool.depth())
+            self._tell(f"the portal cannot be reached ({error or type(error).__name__})")
             return 0.0
-        body = _committed(answer, batch)
-        if body is not None:
-            self.sent_frames += batch.frames
-            if body.get("rejected_count"):
-                self.rejected += body["rejected_count"]
-                log.warning("%d readings were refused, the first: %s", body["rejected_count"], body["rejected"][:1])
-            self.spool.delete(batch.seq)
+        found = _committed(answer, first)
+        if found is not None:
+            self._done(batches, found)
             return None
         words = (
             answer.text[:300] if answer.status_code != 200 else "200, but not as a portal does; is the address right?"
         )
         if answer.status_code in NEVER:
-            log.error("the portal refuses batch %d (%d %s); it is set aside", batch.seq, answer.status_code, words)
-            self.refused += 1
-            self.spool.refuse(batch.seq, f"{answer.status_code} {words}")
+            if len(batches) > 1:  # one of them is at fault: each by itself
+                return None if all(self._alone(batch) for batch in batches) else FIRST_WAIT
+            log.error("the portal refuses batch %d (%d %s); it is set aside", first.seq, answer.status_code, words)
+            with self._counting:
+                self.refused += 1
+            self.spool.refuse(first, f"{answer.status_code} {words}")
             return None
-        log.warning("the portal answers %d %s; %d batches wait", answer.status_code, words, self.spool.depth())
+        self._tell(f"the portal answers {answer.status_code} {words}")
         after = answer.headers.get("Retry-After", "")
         return float(after) if after.isdigit() else 0.0
+
+    def _alone(self, batch: Spooled) -> bool:
+        return self._send([batch]) is None
+
+    def _done(self, batches: List[Spooled], answer: Dict[str, Any]) -> None:
+        with self._counting:
+            self.sent_frames += sum(batch.frames for batch in batches)
+            self.rejected += answer.get("rejected_count") or 0
+            back, self._away = self._away, False
+        if back:
+            log.info("the portal is back; %d batches wait", self.spool.depth())
+        if answer.get("rejected_count"):
+            log.warning("%d readings were refused, the first: %s", answer["rejected_count"], answer["rejected"][:1])
+        self.spool.delete(batches)
+        self.acked_at = time.time()
+
+    def _tell(self, words: str) -> None:
+        """Say once that the portal is away; what follows is detail."""
+        with self._counting:
+            level = logging.DEBUG if self._away else logging.WARNING
+            self._away = True
+        log.log(level, "%s; %d batches wait", words, self.spool.depth())
 
 
 def _committed(answer: httpx.Response, batch: Spooled) -> Optional[Dict[str, Any]]:

@@ -10,7 +10,14 @@ from motorpool_collector.driver import CollectorError, Driver
 DRIVERS = {
     "simulator": "motorpool_collector.drivers.simulator:SimulatorDriver",
     "replay": "motorpool_collector.drivers.replay:ReplayDriver",
+    "obd": "motorpool_collector.drivers.obd:ObdDriver",
+    "can": "motorpool_collector.drivers.can:CanDriver",
+    "gps": "motorpool_collector.drivers.gps:GpsDriver",
+    "dht11": "motorpool_collector.drivers.dht11:Dht11Driver",
+    "bridge": "motorpool_collector.drivers.bridge:BridgeDriver",
 }
+PACKAGES = {"obd": "obd", "can": "can cantools", "gps": "serial pynmea2", "dht11": "adafruit_dht"}
+"""What a driver needs beside the agent itself; a serial receiver only, in the case of gps."""
 
 
 def make_driver(name: str, options: Dict[str, Any]) -> Driver:
@@ -25,13 +32,13 @@ def make_driver(name: str, options: Dict[str, Any]) -> Driver:
     return driver
 
 
-def parse_driver(words: str) -> Driver:
-    """A driver from ``name:option=value,option=value``."""
+def driver_options(words: str) -> Dict[str, Any]:
+    """``name:option=value,option=value`` as a table with ``type``; raises `CollectorError`."""
     name, _, rest = words.partition(":")
-    options: Dict[str, Any] = {}
+    options: Dict[str, Any] = {"type": name}
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
         if not equals:
             raise CollectorError(f"Driver {name}: write {key}=value.", permanent=True)
         options[key.strip()] = value.strip()
-    return make_driver(name, options)
+    return options

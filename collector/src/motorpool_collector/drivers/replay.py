@@ -1,12 +1,12 @@
-"""Replay a recorded CSV file: Torque's tracklog or any file with a header."""
+"""Replay a recording: CSV, GPX, a CAN log, or one of the agent's own."""
 
 from __future__ import annotations
 
 import time
-from typing import Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 from motorpool_collector.driver import CollectorError, Frame
-from motorpool_collector.recording import read_recording
+from motorpool_collector.recordings import read_any
 
 BATCH = 1000
 
@@ -27,6 +27,10 @@ class ReplayDriver:
         timezone: str = "",
         time_column: str = "",
         columns: Optional[Dict[str, str]] = None,
+        dbc: Union[str, List[str]] = "",
+        map: Optional[Dict[str, Any]] = None,
+        channel: str = "",
+        interval: Union[float, str] = 0.0,
     ) -> None:
         self.source = source
         self.finished = False
@@ -38,7 +42,10 @@ class ReplayDriver:
         if self.speed is not None and self.speed <= 0:
             raise CollectorError("Replay: speed must be more than 0.", permanent=True)
         self.rebase = rebase in (True, "true", "yes", "1")
-        self.options = {"timezone": timezone, "time_column": time_column, "columns": columns or {}}
+        self.options: Dict[str, Any] = {
+            "timezone": timezone, "time_column": time_column, "columns": columns or {},
+            "dbc": dbc, "map": map, "channel": channel, "interval": interval,
+        }  # fmt: skip
         self.period: Optional[float] = None if self.speed is None else 0.05
         self.frames: List[Frame] = []
         self.words = ""
@@ -47,7 +54,9 @@ class ReplayDriver:
 
     def open(self) -> None:
         """Read the file."""
-        recording = read_recording(self.file, **self.options)  # type: ignore[arg-type]
+        if self.frames:
+            return
+        recording = read_any(self.file, **self.options)
         self.frames = recording.frames
         self.words = recording.words
         if not self.frames:

@@ -1,0 +1,83 @@
+"""Put a configuration's parts together and run them until they are done or stopped."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+from typing import Any, Callable, List, Optional
+
+from motorpool_collector.agent import Agent, show_progress
+from motorpool_collector.bridge import BridgeServer
+from motorpool_collector.config import Config
+from motorpool_collector.downlink import Downlink
+from motorpool_collector.recordings import Recorder
+from motorpool_collector.screen import ScreenServer, host_and_port
+from motorpool_collector.settings import Settings
+from motorpool_collector.spool import Spool
+from motorpool_collector.uplink import Uplink
+
+BRIDGE_PORT, SCREEN_PORT = 8766, 8765
+DRAIN_SECONDS = 86_400.0
+"""How long a replay waits for the portal to take all of it."""
+
+log = logging.getLogger("motorpool_collector")
+
+
+def run(config: Config, options: argparse.Namespace) -> int:
+    """Run; returns the exit status: 1 where a replay did not arrive whole."""
+    drivers = config.make_drivers()
+    progress: Optional[Callable[[int], None]] = None
+    if options.command == "replay":
+        drivers[0].open()
+        log.info("%s", drivers[0].words)  # type: ignore[attr-defined]
+        progress = show_progress(len(drivers[0].frames))  # type: ignore[attr-defined]
+    spool = Spool(config.spool, int(config.max_mb * 1e6), config.max_days)
+    uplink = Uplink(config.portal, config.key, spool)
+    agent = Agent(drivers, spool, uplink, config.vehicle, Settings(config.settings_file))
+    parts = _parts(config, options, agent)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: agent.stop())
+    try:
+        agent.run(options.duration, progress)
+        # A replay is done when the portal has it; whoever stops an agent does not want to wait.
+        whole = all(driver.finished for driver in drivers)
+        drained = uplink.drain(DRAIN_SECONDS if whole else 2)
+    finally:
+        for part in parts:
+            part.stop()
+        uplink.stop()
+        left = spool.depth()
+        spool.close()
+    log.info("%d frames sent, %d readings refused, %d batches wait", uplink.sent_frames, uplink.rejected, left)
+    if options.command == "replay":
+        print(f"{uplink.sent_frames} frames sent, {uplink.rejected} readings refused, {left} batches wait")
+        return 0 if drained and not uplink.refused else 1
+    return 0
+
+
+class _Recording:
+    """A recorder that stops like the other parts."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.stop = recorder.close
+
+
+def _parts(config: Config, options: argparse.Namespace, agent: Agent) -> List[Any]:
+    """What runs beside the agent."""
+    parts: List[Any] = []
+    if options.record:
+        recorder = Recorder(options.record)
+        agent.listen(recorder.take)
+        parts.append(_Recording(recorder))
+    if config.bridge:
+        bridge = BridgeServer(*host_and_port(config.bridge, BRIDGE_PORT), config.bridge_token)
+        agent.listen(bridge.take)
+        parts.append(bridge)
+    if config.screen:
+        parts.append(ScreenServer(agent, *host_and_port(config.screen, SCREEN_PORT)))
+    if options.command != "replay":
+        downlink = Downlink(config.portal, config.key, config.vehicle, agent)
+        downlink.start()
+        parts.append(downlink)
+    return parts
