@@ -23,6 +23,8 @@ from fleet.celery import app as celery_app  # noqa: E402
 from fleet.lib.asgi import App, Receive, Scope, Send, bounded, refuse  # noqa: E402
 from fleet.lib.database_watch import DatabaseWatch  # noqa: E402
 from fleet.lib.errors import UNAVAILABLE_PAGE, MotorpoolError  # noqa: E402
+from telemetry.commands.agent_socket import AgentConsumer  # noqa: E402
+from telemetry.commands.agents import Agents  # noqa: E402
 from telemetry.ingest.committer import Committer  # noqa: E402
 from telemetry.ingest.endpoint import IngestEndpoint  # noqa: E402
 from telemetry.live.consumer import StreamConsumer  # noqa: E402
@@ -32,8 +34,8 @@ from telemetry.live.publish import Publisher  # noqa: E402
 INGEST_PATH = "/api/v1/telemetry"
 WITHOUT_DATABASE = ("/health", "/metrics", "/static/")
 _NO_DATABASE = MotorpoolError("The database does not answer; try again shortly.", code="unavailable", status=503)
-SOCKETS: dict[str, Any] = {"/ws/v1/stream": StreamConsumer}
-"""Path to consumer. The tenancy table has a test for each."""
+SOCKETS = ("/ws/v1/stream", "/ws/v1/agent")
+"""The tenancy table has a test for each."""
 
 
 def ring_bell() -> None:
@@ -62,11 +64,14 @@ class Parts:
         self.ingest = IngestEndpoint(self.committer)
         loop = asyncio.get_running_loop()
         self.watch.when_down(partial(loop.call_soon_threadsafe, self.ingest.database_down))
-        self.sockets: dict[str, App] = {path: kind.as_asgi(hub=self.hub) for path, kind in SOCKETS.items()}
+        self.agents = Agents()
+        consumers = (StreamConsumer.as_asgi(hub=self.hub), AgentConsumer.as_asgi(agents=self.agents))
+        self.sockets: dict[str, App] = dict(zip(SOCKETS, consumers, strict=True))
 
     async def stop(self) -> None:
         """Commit what waits, then let go."""
         await self.hub.stop()
+        await self.agents.stop()
         await asyncio.to_thread(self.committer.stop)
         await self.publisher.stop()
         self.watch.stop()

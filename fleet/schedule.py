@@ -7,6 +7,7 @@ from typing import Any
 _EVERY = {
     "telemetry.tasks.run_sinks": 10.0,
     "telemetry.tasks.detect_offline": 10.0,
+    "telemetry.tasks.expire_commands": 30.0,
     "telemetry.tasks.make_partitions": 3600.0,
     "telemetry.tasks.apply_retention": 1800.0,
     "telemetry.tasks.trim_buffers": 10.0,

@@ -121,6 +121,7 @@ cabin.temp | °C | -60..120 | | Cabin temperature
 cabin.humidity | % | 0..100 | | Cabin humidity
 ambient.temp | °C | -60..80 | 46 | Outside temperature
 device.battery_level | % | 0..100 | | Battery of the sending device
+device.dropped_frames | 1 | 0..1000000000000000 | | Frames that the device let go unsent, ever
 connectivity.wifi | 1 | boolean | | Wi-Fi connected
 connectivity.bluetooth | 1 | boolean | | Bluetooth connected
 connectivity.can_bus | 1 | boolean | | CAN bus connected
@@ -130,10 +131,13 @@ media.playing | 1 | boolean | | Whether media plays
 media.volume | % | 0..100 | | Volume
 media.position | s | 0..1000000 | | Position in the track
 settings.charge_limit | % | 0..100 | | Desired charge limit
-settings.regen_level | 1 | 0..10 | | Regeneration level
+settings.regen_level | | text | | Regeneration level: off, low, standard or high
 settings.drive_mode | | text | | Drive mode
 settings.brightness | % | 0..100 | | Screen brightness
 settings.theme | | text | | Screen theme
+settings.light_theme | 1 | boolean | | Whether the screen is light
+settings.predictions_on | 1 | boolean | | Whether the screen shows predictions
+settings.twin_mode | | text | | How the screen draws the vehicle: 2d or 3d
 """
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from fleet.accounts.models import Organization
+from fleet.accounts.models import Organization, User
 from vehicles.models import Vehicle
 
 
@@ -107,3 +109,83 @@ class RejectedReading(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
+
+
+class CommandState(models.TextChoices):
+    """Where a command stands."""
+
+    QUEUED = "queued", "queued"
+    SENT = "sent", "sent"
+    SUCCEEDED = "succeeded", "succeeded"
+    FAILED = "failed", "failed"
+    TIMED_OUT = "timed_out", "timed out"
+
+
+class Command(models.Model):
+    """Something that a vehicle's agent is asked to do, sent to it at most once."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="commands")
+    vehicle = models.ForeignKey(Vehicle, models.CASCADE, related_name="commands")
+    user = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    type = models.CharField(max_length=20)
+    arguments = models.JSONField(default=dict)
+    state = models.CharField(max_length=10, choices=CommandState.choices, default=CommandState.QUEUED)
+    result = models.JSONField(null=True)
+    detail = models.CharField(max_length=500, blank=True, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(help_text="Not sent by then, or sent and not answered by then: timed out.")
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["vehicle", "-created_at"], name="command_by_vehicle"),
+            models.Index(fields=["expires_at"], name="command_open", condition=models.Q(state__in=("queued", "sent"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.get_state_display()}"
+
+
+class TroubleCodeStatus(models.TextChoices):
+    """Where a trouble code stands (SAE J1979: modes 07, 03, 0A); cleared: the vehicle tells it no longer."""
+
+    PENDING = "pending", "pending"
+    CONFIRMED = "confirmed", "confirmed"
+    PERMANENT = "permanent", "permanent"
+    CLEARED = "cleared", "cleared"
+
+
+class TroubleCode(models.Model):
+    """A diagnostic trouble code of a vehicle, from when it was first to when it was last told."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="trouble_codes")
+    vehicle = models.ForeignKey(Vehicle, models.CASCADE, related_name="trouble_codes")
+    code = models.CharField(max_length=10)
+    status = models.CharField(max_length=10, choices=TroubleCodeStatus.choices)
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+    cleared_at = models.DateTimeField(null=True)
+    freeze_frame = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["vehicle", "code"], name="trouble_code_once")]
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.code} ({self.get_status_display()})"
+
+
+class VehicleSettings(models.Model):
+    """What was asked of a vehicle's settings, and what its agent says they are."""
+
+    vehicle = models.OneToOneField(Vehicle, models.CASCADE, primary_key=True, related_name="settings")
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
+    desired = models.JSONField(default=dict)
+    reported = models.JSONField(default=dict)
+    reported_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"settings of {self.vehicle_id}"

@@ -5,7 +5,23 @@ from __future__ import annotations
 from telemetry.catalog import CATALOG
 from telemetry.models import Signal, Source
 
-COMMON_SOURCES = ("api", "obd", "can", "gps", "simulator", "replay", "smartcar", "mqtt", "torque", "osmand", "influx")
+COMMON_SOURCES = (
+    "api",
+    "obd",
+    "can",
+    "gps",
+    "simulator",
+    "replay",
+    "collector",
+    "screen",
+    "bridge",
+    "dht11",
+    "smartcar",
+    "mqtt",
+    "torque",
+    "osmand",
+    "influx",
+)
 
 
 def sync_catalog() -> None:

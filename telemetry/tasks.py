@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from celery import shared_task
 
 from telemetry import retention, sinks, state_sink, store
+from telemetry.commands import queue
 
 REJECTED_DAYS = 30
 
@@ -21,6 +22,12 @@ def run_sinks() -> None:
 def detect_offline() -> None:
     """Find vehicles that fell silent."""
     state_sink.detect_offline()
+
+
+@shared_task
+def expire_commands() -> None:
+    """Time out the commands that nobody carried out."""
+    queue.expire()
 
 
 @shared_task

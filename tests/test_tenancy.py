@@ -59,6 +59,13 @@ API = [
     api("GET", "/api/v1/vehicles/{vehicle}/latest", 200, 200, 200, 404),
     api("GET", "/api/v1/vehicles/{vehicle}/history?signals=engine.rpm", 200, 200, 200, 404),
     api("GET", "/api/v1/vehicles/{vehicle}/summary", 200, 200, 200, 404),
+    api("POST", "/api/v1/vehicles/{vehicle}/commands", 403, 202, 202, 404, body={"type": "dtc_read"}),
+    api("GET", "/api/v1/vehicles/{vehicle}/settings", 200, 200, 200, 404),
+    api("GET", "/api/v1/commands", 200, 200, 200),
+    api("GET", "/api/v1/commands?vehicle={vehicle}", 200, 200, 200, 404),
+    api("GET", "/api/v1/commands/{command}", 200, 200, 200, 404),
+    api("GET", "/api/v1/dtcs", 200, 200, 200),
+    api("GET", "/api/v1/dtcs?vehicle={vehicle}", 200, 200, 200, 404),
     api("GET", "/api/v1/signals", 200, 200, 200),
     api("GET", "/api/v1/rejected", 403, 200, 200),
     api("POST", "/api/v1/ws-tickets", 201, 201, 201),
@@ -94,6 +101,8 @@ PAGES = [
     page("/vehicles", 200, 200, 200),
     page("/vehicles", 403, 302, 302, method="POST", body={"name": "x"}),
     page("/vehicles/{vehicle}", 200, 200, 200, 404),
+    page("/vehicles/{vehicle}/diagnostics", 200, 200, 200, 404),
+    page("/vehicles/{vehicle}/diagnostics", 403, 302, 302, 404, method="POST", body={"action": "dtc_read"}),
     page("/devices", 403, 200, 200),
     page("/devices", 403, 403, 200, method="POST", body={"name": "x"}),
     page("/devices/{device}", 403, 403, 302, 404, method="POST", body={"action": "revoke"}),
@@ -144,7 +153,7 @@ def test_every_address_has_a_row() -> None:
 
 def test_every_socket_route_is_known() -> None:
     """Its rows are the tests of streams at the end of this file."""
-    assert set(asgi.SOCKETS) == {"/ws/v1/stream"}
+    assert set(asgi.SOCKETS) == {"/ws/v1/stream", "/ws/v1/agent"}
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +171,11 @@ def _fill(path: Any, own: Team, other: Team) -> Any:
     if "{vehicle}" in text:
         vehicle = vehicle_create(organization=own.organization, user=None, name=own.vehicle.name)
         text = text.replace("{vehicle}", str(vehicle.pk))
+    if "{command}" in text:
+        from telemetry.commands import queue
+
+        command = queue.create(vehicle=own.vehicle, user=own.users["admin"], kind="dtc_read", arguments={})
+        text = text.replace("{command}", str(command.pk))
     if "{device}" in text:
         device, _ = device_create(organization=own.organization, user=None, name=own.device.name)
         text = text.replace("{device}", str(device.pk))
@@ -257,7 +271,17 @@ def test_another_organizations_admin_finds_nothing(
 def test_lists_and_searches_show_no_other_organization(portal: Portal, teams: tuple[Team, Team]) -> None:
     own, other = teams
     with portal.client(own.tokens["admin"]) as client:
-        for path in ("vehicles", "vehicles/latest", "devices", "tokens", "signals", "rejected", "audit"):
+        for path in (
+            "vehicles",
+            "vehicles/latest",
+            "devices",
+            "tokens",
+            "signals",
+            "rejected",
+            "audit",
+            "commands",
+            "dtcs",
+        ):
             for query in (
                 "",
                 f"?search={CANARY}",
@@ -305,3 +329,20 @@ def test_the_admin_opens_for_staff_alone(portal: Portal, teams: tuple[Team, Team
 def test_other_socket_addresses_do_not_exist(portal: Portal) -> None:
     with pytest.raises(InvalidStatus):
         connect(portal.url.replace("http", "ws") + "/ws/v1/other")
+
+
+def test_the_agent_socket_takes_device_keys_for_their_own_vehicles_alone(
+    portal: Portal, teams: tuple[Team, Team]
+) -> None:
+    own, other = teams
+    url = portal.url.replace("http", "ws") + "/ws/v1/agent"
+    for secret in ("", own.tokens["admin"], "mpd_unknown"):
+        with pytest.raises(InvalidStatus):
+            connect(url, additional_headers={"Authorization": f"Bearer {secret}"})
+    with connect(url, additional_headers={"Authorization": f"Bearer {own.key}"}) as socket:
+        socket.send(json.dumps({"type": "hello", "vehicle": other.vehicle.pk}))
+        assert json.loads(socket.recv(5))["code"] == "unknown_vehicle"
+        socket.send(json.dumps({"type": "hello", "vehicle": own.vehicle.pk}))
+        assert json.loads(socket.recv(5)) == {"type": "hello", "vehicle": own.vehicle.pk}
+        socket.send(json.dumps({"type": "result", "id": "no-id", "status": "succeeded"}))
+        assert json.loads(socket.recv(5))["code"] == "not_found"

@@ -135,7 +135,7 @@ class ElectricCar:
             "media.volume": 35.0,
             "media.position": round(self.clock % 180, 1),
             "settings.charge_limit": self.limit,
-            "settings.regen_level": 2.0,
+            "settings.regen_level": "standard",
             "settings.drive_mode": "normal",
             "settings.brightness": 70.0,
             "settings.theme": "dark",

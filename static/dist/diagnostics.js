@@ -1,0 +1,1 @@
+"use strict";(()=>{var o=document.querySelector("[data-waits]");if(o){let s=Date.now(),t=async()=>{try{let a=await fetch(`/api/v1/commands/${o.dataset.waits}`,{credentials:"same-origin"}),e=await a.json();if(a.ok&&e.state!=="queued"&&e.state!=="sent"){location.assign(location.pathname);return}}catch{}Date.now()-s<12e4&&setTimeout(()=>{t()},500)};setTimeout(()=>{t()},500)}})();

@@ -1,0 +1,153 @@
+"""From the ELM327 emulator through the agent to the portal: readings, trouble codes, queries, unplugging."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from motorpool_collector import obd_codes
+from motorpool_collector.driver import CollectorError
+
+from tests.collector.conftest import Emulator
+from tests.collector.test_collector import api, bound_key, collector
+from tests.conftest import Team
+from tests.portal import Portal, eventually
+
+
+def ask(portal: Portal, team: Team, kind: str, arguments: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Make a command and await its outcome."""
+    with portal.client(team.tokens["operator"]) as client:
+        path = f"/api/v1/vehicles/{team.vehicle.pk}/commands"
+        answer = client.post(path, json={"type": kind, "arguments": arguments or {}, **more})
+        assert answer.status_code == 202, answer.text
+        made: dict[str, Any] = answer.json()
+
+        def outcome() -> Any:
+            nonlocal made
+            made = client.get(f"/api/v1/commands/{made['id']}").json()
+            return made["state"] not in ("queued", "sent")
+
+        eventually(outcome, 30)
+    return made
+
+
+def codes(portal: Portal, team: Team) -> dict[str, str]:
+    with portal.client(team.tokens["viewer"]) as client:
+        rows = client.get(f"/api/v1/dtcs?vehicle={team.vehicle.pk}").json()["results"]
+    return {row["code"]: row["status"] for row in rows}
+
+
+def signals(portal: Portal, team: Team) -> dict[str, Any]:
+    return dict(api(portal, team, "latest")["signals"])
+
+
+def test_a_car_is_read_diagnosed_and_cleared(portal: Portal, team: Team, tmp_path: Path, emulator: Emulator) -> None:
+    arguments = ["run", "--driver", f"obd:port={emulator.port},baudrate=38400"]
+    process = collector(portal, bound_key(team), tmp_path, *arguments)
+    try:
+        wanted = {"engine.rpm", "vehicle.speed", "engine.coolant_temp", "engine.intake_temp"}
+        eventually(lambda: wanted <= signals(portal, team).keys(), 40)
+        begun = time.monotonic()
+        answer = ask(portal, team, "pid_query", {"pid": "01 0C", "formula": "(A*256+B)/4"})
+        assert time.monotonic() - begun < 3
+        assert answer["state"] == "succeeded", answer
+        found = answer["result"]["answers"][0]
+        high, low = bytes.fromhex(found["bytes"])[:2]
+        assert found["value"] == (high * 256 + low) / 4
+        result = ask(portal, team, "dtc_read")["result"]
+        assert result["vin"] == "WP0ZZZ99ZTS390000"  # whole, as the emulator tells it
+        assert result["mil"] is True
+        told = {
+            "P0143": "confirmed",
+            "P0196": "confirmed",
+            "P0234": "confirmed",
+            "P0300": "pending",
+            "P0420": "permanent",
+        }
+        assert codes(portal, team) == told
+        assert "engine.rpm" in result["freeze_frame"]
+        # The emulator's speed jumps: codes are cleared at a moment at which the car stands.
+        outcome = _clear(portal, team)
+        assert outcome["state"] == "succeeded", outcome
+        ask(portal, team, "dtc_read")
+        assert set(codes(portal, team).values()) == {"cleared"}
+        wrong = ask(portal, team, "pid_query", {"pid": "010C", "formula": "Z*2"})
+        assert (wrong["state"], "no byte Z" in wrong["detail"]) == ("failed", True)
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def _clear(portal: Portal, team: Team) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    with portal.client(team.tokens["operator"]) as client:
+        path = f"/api/v1/vehicles/{team.vehicle.pk}/commands"
+        while True:
+            answer = client.post(path, json={"type": "dtc_clear", "confirm": True})
+            if answer.status_code == 202:
+                break
+            assert "moves" in answer.json()["detail"], answer.text
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        made: dict[str, Any] = answer.json()
+        eventually(lambda: client.get(f"/api/v1/commands/{made['id']}").json()["state"] not in ("queued", "sent"), 30)
+        return dict(client.get(f"/api/v1/commands/{made['id']}").json())
+
+
+def test_unplugging_is_said_once_and_mended(portal: Portal, team: Team, tmp_path: Path, tcp_emulator: Emulator) -> None:
+    arguments = ["run", "--driver", f"obd:port={tcp_emulator.port}", "--driver", "simulator:model=ev,hz=2"]
+    process = collector(portal, bound_key(team), tmp_path, *arguments)
+    eventually(lambda: "engine.rpm" in signals(portal, team), 40)
+    tcp_emulator.stop()
+    time.sleep(4)
+    assert process.poll() is None
+    stood = signals(portal, team)["engine.rpm"]["time"]
+    tcp_emulator.start()
+    eventually(lambda: signals(portal, team)["engine.rpm"]["time"] > stood, 60)
+    process.terminate()
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert log.count("it is tried again until it works") == 1, log
+    assert log.count("obd: connected") == 2
+    assert "motor.rpm" in signals(portal, team)  # the other driver went on
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("03014301960234", ["P0143", "P0196", "P0234"]),  # CAN: a count first
+        ("014301960234", ["P0143", "P0196", "P0234"]),  # older buses: none
+        ("014300000000", ["P0143"]),
+        ("00", []),
+        ("", []),
+        ("01C123", ["U0123"]),
+        ("0141239000", ["C0123", "B1000"]),
+    ],
+)
+def test_trouble_codes_are_decoded(data: str, expected: list[str]) -> None:
+    assert obd_codes.trouble_codes(bytes.fromhex(data)) == expected
+
+
+def test_a_vin_keeps_its_digits() -> None:
+    assert obd_codes.vin_of(b"\x01" + b"1FADP3L97DL000018") == "1FADP3L97DL000018"
+    assert obd_codes.vin_of(b"\x00\x00\x001FADP3L97DL000010\x00\x00") == "1FADP3L97DL000010"
+    assert obd_codes.vin_of(b"\x01short") == ""
+
+
+def test_formulas_compute_and_nothing_else() -> None:
+    data = bytes([0x1A, 0xF8])
+    assert obd_codes.formula_value("(A*256+B)/4", data) == 1726
+    assert obd_codes.formula_value("a - 40", data) == -14
+    assert obd_codes.formula_value("(A & 15) << 2 | 1", data) == 41
+    for formula in ("__import__('os')", "A.real", "A**9**9", "C", "1/0", "A if B else 1", "(", "'x'", "1<<9999", "[A]"):
+        with pytest.raises(CollectorError):
+            obd_codes.formula_value(formula, data)
+
+
+def test_queries_that_change_the_car_are_refused() -> None:
+    assert obd_codes.request_of("22 1e 1c") == b"221E1C"
+    for pid in ("04", "3101FF00", "2E0102", "1101", "01", "xyz", "01 0", ""):
+        with pytest.raises(CollectorError):
+            obd_codes.request_of(pid)
