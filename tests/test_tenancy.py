@@ -284,7 +284,7 @@ def test_lists_and_searches_show_no_other_organization(portal: Portal, teams: tu
         ):
             for query in (
                 "",
-                f"?search={CANARY}",
+                f"?search={CANARY}&page_size=500",
                 "?ordering=-id&page_size=500",
                 f"?organization={other.organization.pk}",
             ):

@@ -112,9 +112,12 @@ def _gunzip(body: bytes) -> Iterable[bytes]:
         member = zlib.decompressobj(wbits=31)
         data = member.decompress(body, _CHUNK)
         yield data
-        while member.unconsumed_tail:
+        # At its end a member that others follow keeps its tail: to decompress or flush that again would never end,
+        # and add it to what is unused a second time.
+        while member.unconsumed_tail and not member.eof:
             yield member.decompress(member.unconsumed_tail, _CHUNK)
-        yield member.flush()
+        if not member.eof:
+            yield member.flush()
         if not member.eof:
             raise EOFError
         body = member.unused_data

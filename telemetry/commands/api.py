@@ -34,6 +34,8 @@ class CommandOutput(serializers.ModelSerializer[Command]):
 
 
 class CommandInput(serializers.Serializer[Any]):
+    """A command as a client asks for it."""
+
     type = serializers.ChoiceField(list(queue.KINDS))
     arguments = serializers.DictField(required=False)
     confirm = serializers.BooleanField(required=False, help_text="Needed to clear trouble codes.")

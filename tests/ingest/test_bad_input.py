@@ -157,6 +157,15 @@ def test_compressed_bodies_are_inflated_within_bounds(portal: Portal, team: Team
     assert post(portal, team, body, **{"Content-Type": "text/csv"}).status_code == 415
 
 
+@pytest.mark.parametrize("padding", [0, 65_535, 65_536, 65_537, 200_000, 1_000_000])
+def test_a_body_of_several_gzip_members_is_whole(portal: Portal, team: Team, padding: int) -> None:
+    body = json.dumps(block(team)).encode()
+    pieces = [body[:1] + b" " * padding, body[1:40], body[40:-1], b" " * padding, body[-1:]]
+    packed = b"".join(gzip.compress(piece) for piece in pieces)
+    for _ in range(3):
+        assert post(portal, team, packed, **{"Content-Encoding": "gzip"}).json()["readings"] == 2
+
+
 def test_bombs_and_floods_cost_no_memory(portal: Portal, team: Team) -> None:
     post(portal, team, block(team))
     before, steps = portal.rss(), []

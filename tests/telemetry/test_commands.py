@@ -44,9 +44,9 @@ def state(client: httpx.Client, command: dict[str, Any]) -> Any:
 
 
 def test_a_command_waits_for_its_agent_and_is_sent_once(portal: Portal, team: Team, operator: httpx.Client) -> None:
-    made = order(operator, team, "pid_query", arguments={"pid": "01 0c", "formula": "A"}).json()
-    assert (made["state"], made["arguments"]) == ("queued", {"pid": "010C", "formula": "A"})
     with agent(portal, team) as first, agent(portal, team) as second:
+        made = order(operator, team, "pid_query", arguments={"pid": "01 0c", "formula": "A"}).json()
+        assert (made["state"], made["arguments"]) == ("queued", {"pid": "010C", "formula": "A"})
         received = json.loads(second.recv(5))  # of two agents the newer one is asked
         assert (received["id"], received["command"]) == (made["id"], "pid_query")
         assert state(operator, made) == "sent"
