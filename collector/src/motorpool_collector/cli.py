@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
     simulate = commands.add_parser("simulate", parents=[common, sending], help="drive a simulated vehicle")
     simulate.add_argument("--model", default="focus_st", choices=["focus_st", "ev"])
-    simulate.add_argument("--scenario", default="mixed", help="a name, or a script such as idle:10,acceleration:20")
+    simulate.add_argument("--scenario", default="mixed", help="a name, or a script such as idle:10;acceleration:20")
     simulate.add_argument("--hz", type=float, default=10.0)
     simulate.add_argument("--seed", type=int, default=0)
 

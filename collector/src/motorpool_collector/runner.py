@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswer
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from motorpool_collector.driver import CollectorError, Driver, Frame
@@ -65,7 +66,7 @@ class Runner:
         self._jobs.put((lambda: self.driver.command(command, arguments), future))  # type: ignore[attr-defined]
         try:
             return future.result(seconds)
-        except TimeoutError:
+        except NoAnswer:
             future.cancel()
             raise CollectorError(f"{self.driver.source} did not answer within {seconds:.0f} s.") from None
 
