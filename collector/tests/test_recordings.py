@@ -40,7 +40,7 @@ def test_a_decoder_counts_what_it_does_not_know(shared_data: Path) -> None:
     assert decoder.unknown == 1
 
 
-@pytest.mark.parametrize("name", ["hyundai_can.dbc", "tesla_can.dbc"])
+@pytest.mark.parametrize("name", ["hyundai_can.dbc"])
 def test_a_dbc_file_that_cannot_be_read_is_told(shared_data: Path, name: str) -> None:
     with pytest.raises(CollectorError, match="cannot be read"):
         Decoder([str(shared_data / "can/dbc" / name)])

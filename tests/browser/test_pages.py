@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -45,6 +46,26 @@ def test_a_vehicle_page_moves_live(page: Page, demo: Demo, trouble: Trouble, veh
     eventually(lambda: page.locator("[data-freshness]").inner_text().startswith("Live"), 10)
     assert page.locator(".chart canvas").count() >= 4
     assert page.locator("[data-state]").first.get_attribute("data-state") == "moving"
+    assert trouble == Trouble()
+
+
+def test_a_car_is_diagnosed(page: Page, demo: Demo, trouble: Trouble) -> None:
+    sign_in(page, demo.url, demo.facts["users"]["operator"])
+    page.click("text=Focus ST")
+    page.click("text=Diagnostics")
+    page.click("text=Read codes")
+    eventually(lambda: "P0299" in page.locator("[aria-label='Trouble codes']").inner_text(), 15)
+    assert "boosts too little" in page.locator("[aria-label='Trouble codes']").inner_text()
+    page.fill("input[name=pid]", "010C")
+    page.fill("input[name=formula]", "(A*256+B)/4")
+    begun = time.monotonic()
+    page.click("text=Ask the vehicle")
+    eventually(lambda: "=" in page.locator("[aria-label='Commands'] tbody tr").first.inner_text(), 10)
+    assert time.monotonic() - begun < 3
+    page.fill("input[name=pid]", "04")
+    page.click("text=Ask the vehicle")
+    assert "two to eight hex bytes" in page.locator("body").inner_text()
+    trouble.console = [line for line in trouble.console if "422" not in line]  # the refusal above
     assert trouble == Trouble()
 
 
