@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 from fleet import asgi
 from tests.conftest import CANARY, Team, _numbers, make_team
@@ -152,7 +150,7 @@ def test_every_address_has_a_row() -> None:
 
 
 def test_every_socket_route_is_known() -> None:
-    """Its rows are the tests of streams at the end of this file."""
+    """Its rows are the tests in test_tenancy_doors.py."""
     assert set(asgi.SOCKETS) == {"/ws/v1/stream", "/ws/v1/agent"}
 
 
@@ -300,49 +298,3 @@ def test_a_device_cannot_write_another_organizations_vehicle(portal: Portal, tea
             answer = client.post("/api/v1/telemetry", json={"rows": [row]}).json()
             assert answer["readings"] == 0
             assert answer["rejected"][0]["code"] == "unknown_vehicle"
-
-
-def test_a_stream_without_credentials_is_closed_and_a_foreign_vehicle_is_unknown(
-    portal: Portal, teams: tuple[Team, Team]
-) -> None:
-    own, other = teams
-    url = portal.url.replace("http", "ws") + "/ws/v1/stream"
-    with pytest.raises(InvalidStatus):
-        connect(url, subprotocols=["motorpool.v1", f"bearer.{own.key}"])  # type: ignore[list-item]
-    with connect(url, subprotocols=["motorpool.v1", f"bearer.{own.tokens['viewer']}"]) as socket:  # type: ignore[list-item]
-        assert json.loads(socket.recv(5))["type"] == "hello"
-        socket.send(json.dumps({"type": "subscribe", "vehicles": [other.vehicle.pk]}))
-        assert json.loads(socket.recv(5))["code"] == "not_found"
-
-
-def test_the_admin_opens_for_staff_alone(portal: Portal, teams: tuple[Team, Team]) -> None:
-    from fleet.accounts.models import User
-
-    own, _ = teams
-    assert sign_in(portal, own.users["admin"].email, own.password).get("/admin/").status_code == 302
-    staff = User.objects.create_user(email="staff@example.com", password=own.password, is_staff=True, is_superuser=True)
-    client = sign_in(portal, staff.email or "", own.password)
-    for path in ("", "accounts/user/", "vehicles/device/", "vehicles/vehicle/", "accounts/auditevent/"):
-        assert client.get(f"/admin/{path}").status_code == 200, path
-
-
-def test_other_socket_addresses_do_not_exist(portal: Portal) -> None:
-    with pytest.raises(InvalidStatus):
-        connect(portal.url.replace("http", "ws") + "/ws/v1/other")
-
-
-def test_the_agent_socket_takes_device_keys_for_their_own_vehicles_alone(
-    portal: Portal, teams: tuple[Team, Team]
-) -> None:
-    own, other = teams
-    url = portal.url.replace("http", "ws") + "/ws/v1/agent"
-    for secret in ("", own.tokens["admin"], "mpd_unknown"):
-        with pytest.raises(InvalidStatus):
-            connect(url, additional_headers={"Authorization": f"Bearer {secret}"})
-    with connect(url, additional_headers={"Authorization": f"Bearer {own.key}"}) as socket:
-        socket.send(json.dumps({"type": "hello", "vehicle": other.vehicle.pk}))
-        assert json.loads(socket.recv(5))["code"] == "unknown_vehicle"
-        socket.send(json.dumps({"type": "hello", "vehicle": own.vehicle.pk}))
-        assert json.loads(socket.recv(5)) == {"type": "hello", "vehicle": own.vehicle.pk}
-        socket.send(json.dumps({"type": "result", "id": "no-id", "status": "succeeded"}))
-        assert json.loads(socket.recv(5))["code"] == "not_found"

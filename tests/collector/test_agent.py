@@ -54,3 +54,15 @@ def test_a_recording_of_ones_own_is_replayed(portal: Portal, team: Team, tmp_pat
     arguments = ["replay", str(record), "--speed", "max", "--source", "simulator"]
     assert collector(portal, bound_key(team), tmp_path, *arguments).wait(30) == 0
     assert api(portal, team, "summary")["signals"]["engine.rpm"] == before  # the same readings, stored once
+
+
+def test_a_replay_that_waits_for_its_portal_can_be_stopped(tmp_path: Path) -> None:
+    file = tmp_path / "drive.csv"
+    file.write_text("time,engine.rpm\n1700000000,800\n")
+    dead = Portal("http://127.0.0.1:1", 0, 0, tmp_path)
+    process = collector(dead, "mpd_x", tmp_path, "replay", str(file), "--speed", "max")
+    assert process.stderr is not None
+    while "cannot be reached" not in process.stderr.readline():
+        pass
+    process.terminate()
+    assert process.wait(15) == 1

@@ -110,8 +110,10 @@ def test_gpsd_itself_is_read_lost_and_found_again(
         _end(fake)
         process.terminate()
         _, words = process.communicate(timeout=20)
-    assert words.count("it is tried again until it works") <= 2  # gpsd may not have been up at first
-    assert words.count("gps: connected") == 2
+    connected = words.count("gps: connected")
+    assert connected >= 2
+    # Once for each time that it was away, however often it was tried meanwhile.
+    assert words.count("it is tried again until it works") <= connected + 1
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -36,8 +36,13 @@ def run(config: Config, options: argparse.Namespace) -> int:
     uplink = Uplink(config.portal, config.key, spool)
     agent = Agent(drivers, spool, uplink, config.vehicle, Settings(config.settings_file))
     parts = _parts(config, options, agent)
+
+    def stop(*_: object) -> None:
+        agent.stop()
+        uplink.interrupt()
+
     for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: agent.stop())
+        signal.signal(signum, stop)
     try:
         agent.run(options.duration, progress)
         # A replay is done when the portal has it; whoever stops an agent does not want to wait.

@@ -58,6 +58,7 @@ class Uplink:
         self._idle = threading.Event()
         self._counting = threading.Lock()
         self._away = False
+        self._draining = False
         self._threads = [
             threading.Thread(target=self._work, args=(backlog,), name=name, daemon=True)
             for name, backlog in (("uplink", False), ("uplink-backlog", True))
@@ -74,13 +75,18 @@ class Uplink:
         self._wake.set()
 
     def drain(self, seconds: float) -> bool:
-        """Wait until everything spooled is committed; false where that took longer than ``seconds``."""
+        """Wait until everything spooled is committed; false after ``seconds``, or where `interrupt` ends the wait."""
         self.notify()
+        self._draining = True
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and self._draining:
             if self._idle.wait(0.1) and not self.spool.depth():
                 return True
         return False
+
+    def interrupt(self) -> None:
+        """End a wait in `drain`; safe in a signal handler."""
+        self._draining = False
 
     def stop(self) -> None:
         """End the threads; what is not sent stays spooled."""
