@@ -19,6 +19,7 @@ from motorpool_collector.batches import BatchBuilder, request_body
 from motorpool_collector.bridge import BridgeServer
 from motorpool_collector.config import read_config
 from motorpool_collector.driver import CollectorError, Frame
+from motorpool_collector.drivers.bluetooth import BluetoothDriver
 from motorpool_collector.drivers.bridge import BridgeDriver
 from motorpool_collector.spool import Spool
 from motorpool_collector.uplink import Uplink
@@ -233,3 +234,45 @@ def test_another_collector_reads_along_over_the_bridge() -> None:
     server.stop()
     with pytest.raises(CollectorError, match="at least 16"):
         BridgeServer("127.0.0.1", 0, "short")
+
+
+BLUEZ = """#!/bin/sh
+echo "$@" >> {folder}/calls
+case "$*" in
+*GetManagedObjects*) cat {folder}/objects.json ;;
+esac
+"""
+
+
+def test_a_phone_is_seen_and_its_player_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "busctl"
+    fake.write_text(BLUEZ.format(folder=tmp_path))
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    track = {"Title": {"type": "s", "data": "Long Road"}, "Artist": {"type": "s", "data": "The Axles"}}
+    device = {"org.bluez.Device1": {"Connected": {"type": "b", "data": True}, "Alias": {"type": "s", "data": "Phone"}}}
+    player = {"org.bluez.MediaPlayer1": {
+        "Status": {"type": "s", "data": "playing"}, "Position": {"type": "u", "data": 61_500},
+        "Track": {"type": "a{sv}", "data": track},
+    }}  # fmt: skip
+    path = "/org/bluez/hci0/dev_00_1A_7D_DA_71_13"
+    (tmp_path / "objects.json").write_text(
+        json.dumps({"type": "a{oa{sa{sv}}}", "data": [{path: device, path + "/player0": player}]})
+    )
+    phone = BluetoothDriver()
+    phone.open()
+    assert phone.read()[0].values == {
+        "connectivity.bluetooth": True, "media.playing": True, "media.position": 61.5, "media.title": "Long Road",
+        "media.artist": "The Axles",
+    }  # fmt: skip
+    assert phone.read() == []  # nothing has changed
+    phone.command("media", {"action": "next"})
+    phone.command("media", {"action": "connect", "device_address": "00:1a:7d:da:71:13"})
+    calls = (tmp_path / "calls").read_text()
+    assert f"org.bluez {path}/player0 org.bluez.MediaPlayer1 Next" in calls
+    assert f"org.bluez {path} org.bluez.Device1 Connect" in calls
+    with pytest.raises(CollectorError, match="pair it first"):
+        phone.command("media", {"action": "connect", "device_address": "00:00:00:00:00:00"})
+    (tmp_path / "objects.json").write_text("")
+    with pytest.raises(CollectorError, match="does not answer"):
+        phone.read()

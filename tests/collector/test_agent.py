@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from tests.collector.test_collector import api, bound_key, collector
 from tests.conftest import Team
-from tests.portal import ROOT, Portal
+from tests.portal import ROOT, Portal, eventually
 
 
 def command(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -66,3 +67,17 @@ def test_a_replay_that_waits_for_its_portal_can_be_stopped(tmp_path: Path) -> No
         pass
     process.terminate()
     assert process.wait(15) == 1
+
+
+def test_a_can_log_that_is_away_is_awaited(portal: Portal, team: Team, tmp_path: Path, shared_data: Path) -> None:
+    log = tmp_path / "drive.log"
+    dbc = shared_data / "can/dbc/toyota_new_mc_pt_generated.dbc"
+    drivers = ["--driver", f"replay:file={log},dbc={dbc},speed=max,source=can", "--driver", "simulator:hz=2"]
+    process = collector(portal, bound_key(team), tmp_path, "run", *drivers)
+    eventually(lambda: "engine.rpm" in api(portal, team, "latest")["signals"], 20)
+    shutil.copy(shared_data / "can/comma2k19_rav4/rav4_0-15s.candump.log", log)
+    eventually(lambda: any(name.startswith("can.") for name in api(portal, team, "latest")["signals"]), 30)
+    process.terminate()
+    _, words = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert words.count("it is tried again until it works") == 1

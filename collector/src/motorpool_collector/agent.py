@@ -76,6 +76,9 @@ class Agent:
         if command in ("setting", "media"):
             changed = self.settings.apply(command, arguments)
             self.note(changed, "screen")
+            phones = [runner for runner in self.runners if command in getattr(runner.driver, "commands", ())]
+            if phones:  # else the player is simulated
+                phones[0].ask(command, arguments, seconds)
             return changed
         able = [runner for runner in self.runners if command in getattr(runner.driver, "commands", ())]
         if not able:

@@ -137,7 +137,7 @@ def read_recording(
         with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
             rows = [row for row in csv.reader(file, skipinitialspace=True) if row]
     except (OSError, csv.Error) as error:
-        raise CollectorError(f"{path} cannot be read: {error}", permanent=True) from None
+        raise CollectorError(f"{path} cannot be read: {error}") from None
     if not rows:
         raise CollectorError(f"{path} is empty.", permanent=True)
     header = [name.strip() for name in rows[0]]

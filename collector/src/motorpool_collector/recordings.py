@@ -66,7 +66,7 @@ def _can_log(path: str, decoder: Decoder, channel: str) -> Recording:
                 if found is not None:
                     frames.append(found)
     except (OSError, ValueError, can.CanError) as error:
-        raise CollectorError(f"{path} cannot be read: {error}", permanent=True) from None
+        raise CollectorError(f"{path} cannot be read: {error}") from None
     frames.sort(key=lambda frame: frame.time)
     words = f"{decoder.decoded} CAN frames decoded, {decoder.unknown} that no DBC file knows, {decoder.broken} broken"
     return Recording(frames, words)
@@ -81,7 +81,7 @@ def _gpx(path: str) -> Recording:
             raise CollectorError(f"{path} declares entities, which no GPX file needs.", permanent=True)
         root = ElementTree.fromstring(data)  # noqa: S314 - no entities, see above
     except (OSError, ElementTree.ParseError) as error:
-        raise CollectorError(f"{path} cannot be read: {error}", permanent=True) from None
+        raise CollectorError(f"{path} cannot be read: {error}") from None
     frames: List[Frame] = []
     left = 0
     for segment in root.iter():
@@ -152,7 +152,7 @@ def _own(path: str) -> Recording:
                 except (ValueError, KeyError, TypeError):
                     odd += 1  # the last line of a recording that was cut off
     except OSError as error:
-        raise CollectorError(f"{path} cannot be read: {error}", permanent=True) from None
+        raise CollectorError(f"{path} cannot be read: {error}") from None
     frames.sort(key=lambda frame: frame.time)
     return Recording(frames, f"{len(frames)} frames; {odd} lines are not whole")
 

@@ -14,6 +14,7 @@ DRIVERS = {
     "can": "motorpool_collector.drivers.can:CanDriver",
     "gps": "motorpool_collector.drivers.gps:GpsDriver",
     "dht11": "motorpool_collector.drivers.dht11:Dht11Driver",
+    "bluetooth": "motorpool_collector.drivers.bluetooth:BluetoothDriver",
     "bridge": "motorpool_collector.drivers.bridge:BridgeDriver",
 }
 PACKAGES = {"obd": "obd", "can": "can cantools", "gps": "serial pynmea2", "dht11": "adafruit_dht"}
