@@ -101,6 +101,7 @@ def test_the_overview_counts_every_vehicle_once(page: Page, demo: Demo) -> None:
     assert states()["never"] == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", SIZES[:1], indirect=True)
 def test_a_lost_connection_is_told_and_mended(page: Page, demo: Demo) -> None:
     sign_in(page, demo.url, demo.facts["users"]["viewer"])

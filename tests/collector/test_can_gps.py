@@ -79,6 +79,7 @@ def test_gpx_positions_arrive(portal: Portal, team: Team, tmp_path: Path, shared
     assert 10 < summary["location.speed"]["max"] < 200
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not shutil.which("gpsfake") or not shutil.which("gpsd"), reason="gpsd-tools is not installed")
 def test_gpsd_itself_is_read_lost_and_found_again(
     portal: Portal, team: Team, tmp_path: Path, shared_data: Path

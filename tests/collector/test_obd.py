@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.collector.conftest import Emulator
 from tests.collector.test_collector import api, bound_key, collector
 from tests.conftest import Team
@@ -92,6 +94,7 @@ def _clear(portal: Portal, team: Team) -> dict[str, Any]:
         return dict(client.get(f"/api/v1/commands/{made['id']}").json())
 
 
+@pytest.mark.long
 def test_unplugging_is_said_once_and_mended(portal: Portal, team: Team, tmp_path: Path, tcp_emulator: Emulator) -> None:
     arguments = ["run", "--driver", f"obd:port={tcp_emulator.port}", "--driver", "simulator:model=ev,hz=2"]
     process = collector(portal, bound_key(team), tmp_path, *arguments)
