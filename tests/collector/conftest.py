@@ -31,6 +31,7 @@ class Emulator:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.PIPE,
+                cwd=self._log.parent,  # it writes a log of its own there
             )
         self.port = f"socket://127.0.0.1:{self.tcp}"
         if self.tcp:
