@@ -10,7 +10,7 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from fleet.lib import strict_json
+from fleet.lib import socket_messages
 from fleet.lib.errors import MotorpoolError
 from telemetry.commands import queue
 from telemetry.commands.agents import Agents
@@ -20,7 +20,6 @@ from vehicles.access import find_vehicle_ids
 from vehicles.models import Device
 
 HELLO_SECONDS = 10.0
-LONGEST_MESSAGE = 65_536
 
 _in_thread = functools.partial(database_sync_to_async, thread_sensitive=False)
 
@@ -60,7 +59,7 @@ class AgentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """One message of the agent."""
         try:
-            message = _decode(text_data)
+            message = socket_messages.decode(text_data)
             if not self.vehicle_id:
                 await self._hello(message)
             else:
@@ -131,12 +130,3 @@ def _vehicle_of(sender: Sender, named: Any) -> int:
     if vehicle_id is None or not sender.may_write(vehicle_id):
         raise MotorpoolError("No vehicle of this key answers to that name.", code="unknown_vehicle")
     return vehicle_id
-
-
-def _decode(text: str | None) -> dict[str, Any]:
-    if text is None or len(text) > LONGEST_MESSAGE:
-        raise MotorpoolError("Send text messages of up to 64 kB.")
-    message = strict_json.loads(text.encode())
-    if not isinstance(message, dict):
-        raise MotorpoolError('A message is an object such as {"type": "ping"}.')
-    return message

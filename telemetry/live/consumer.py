@@ -13,14 +13,13 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from rest_framework.exceptions import AuthenticationFailed
 
-from fleet.lib import strict_json
+from fleet.lib import socket_messages
 from fleet.lib.errors import MotorpoolError
 from telemetry.live import credentials, snapshot
 from telemetry.live.hub import Hub
 from telemetry.live.subscription import SEND_SECONDS, Outbox, Subscription, hz_of
 
 MOST_SOCKETS = 200
-LONGEST_MESSAGE = 65_536
 AUTH_SECONDS = 10
 MOST_NAMED = 10_000
 
@@ -72,12 +71,12 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if self.credential is not None and not self._code:
             # What was open stays open; a mistake is answered, not punished.
             try:
-                await self._handle(_decode(text_data))
+                await self._handle(socket_messages.decode(text_data))
             except MotorpoolError as error:
                 self._say({"type": "error", "code": error.code, "detail": error.detail})
             return
         try:
-            message = _decode(text_data)
+            message = socket_messages.decode(text_data)
             if message.get("type") != "auth" or not isinstance(message.get("token"), str):
                 raise MotorpoolError("Sign in first.")
             found = await _in_thread(credentials.of_bearer)(message["token"])
@@ -165,15 +164,6 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         with contextlib.suppress(Exception):
             async with asyncio.timeout(2):
                 await self.close(code)
-
-
-def _decode(text: str | None) -> dict[str, Any]:
-    if text is None or len(text) > LONGEST_MESSAGE:
-        raise MotorpoolError("Send text messages of up to 64 kB.")
-    message = strict_json.loads(text.encode())
-    if not isinstance(message, dict):
-        raise MotorpoolError('A message is an object such as {"type": "ping"}.')
-    return message
 
 
 def _names(value: Any, what: str) -> list[str] | None:

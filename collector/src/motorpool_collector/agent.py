@@ -73,14 +73,13 @@ class Agent:
         Raises:
             CollectorError: it cannot be done; the message says why.
         """
+        able = [runner for runner in self.runners if command in getattr(runner.driver, "commands", ())]
         if command in ("setting", "media"):
             changed = self.settings.apply(command, arguments)
             self.note(changed, "screen")
-            phones = [runner for runner in self.runners if command in getattr(runner.driver, "commands", ())]
-            if phones:  # else the player is simulated
-                phones[0].ask(command, arguments, seconds)
+            if able:  # else the player is simulated
+                able[0].ask(command, arguments, seconds)
             return changed
-        able = [runner for runner in self.runners if command in getattr(runner.driver, "commands", ())]
         if not able:
             raise CollectorError(f"No driver here can do {command}.")
         ready = [runner for runner in able if runner.state == "open"] or able

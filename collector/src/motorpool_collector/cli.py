@@ -14,7 +14,7 @@ from typing import Any, List, Optional
 from motorpool_collector import __version__
 from motorpool_collector.config import PORTAL, SPOOL, Config, read_config, write_config
 from motorpool_collector.driver import CollectorError
-from motorpool_collector.drivers import DRIVERS, PACKAGES, driver_options, make_driver
+from motorpool_collector.drivers import DRIVERS, PACKAGES, driver_of, driver_options
 from motorpool_collector.service import run
 from motorpool_collector.spool import Spool
 
@@ -174,7 +174,7 @@ def _check(options: argparse.Namespace) -> int:
     for table in tables:
         name = str(table["type"])
         try:
-            driver = make_driver(name, {k: v for k, v in table.items() if k != "type"})
+            driver = driver_of(table)
             driver.open()
             try:
                 describe = getattr(driver, "describe", None)
@@ -227,7 +227,7 @@ def _init(options: argparse.Namespace) -> int:
     vehicle = asked(options.vehicle, "The vehicle's id, VIN or alias (empty for a key of one vehicle)", "")
     drivers = options.driver or [asked(None, f"The first driver ({', '.join(sorted(DRIVERS))})", "simulator:hz=10")]
     for words in drivers:
-        make_driver(str(driver_options(words)["type"]), {k: v for k, v in driver_options(words).items() if k != "type"})
+        driver_of(driver_options(words))
     key_file = os.path.splitext(os.path.abspath(options.config))[0] + ".key"
     write_config(
         options.config, url=url, key_file=key_file, key=key, vehicle=vehicle, spool=options.spool, drivers=drivers

@@ -13,7 +13,7 @@ else:
     import tomli as tomllib
 
 from motorpool_collector.driver import CollectorError, Driver
-from motorpool_collector.drivers import DRIVERS, make_driver
+from motorpool_collector.drivers import DRIVERS, driver_of
 
 PORTAL = "http://127.0.0.1:8000"
 SPOOL = "motorpool-spool.sqlite3"
@@ -46,7 +46,7 @@ class Config:
 
     def make_drivers(self) -> List[Driver]:
         """The drivers, each from its table; raises `CollectorError`."""
-        return [make_driver(str(d["type"]), {k: v for k, v in d.items() if k != "type"}) for d in self.drivers]
+        return [driver_of(table) for table in self.drivers]
 
 
 def read_config(path: str) -> Config:

@@ -33,6 +33,11 @@ def make_driver(name: str, options: Dict[str, Any]) -> Driver:
     return driver
 
 
+def driver_of(table: Dict[str, Any]) -> Driver:
+    """The driver that a table with ``type`` and its options describes; raises `CollectorError`."""
+    return make_driver(str(table["type"]), {name: value for name, value in table.items() if name != "type"})
+
+
 def driver_options(words: str) -> Dict[str, Any]:
     """``name:option=value,option=value`` as a table with ``type``; raises `CollectorError`."""
     name, _, rest = words.partition(":")
