@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from motorpool_collector.agent import Agent
+from motorpool_collector.carriers import HttpCarrier
 from motorpool_collector.driver import Frame
 from motorpool_collector.spool import Spool
 from motorpool_collector.uplink import Uplink
@@ -97,7 +98,7 @@ def main() -> None:
     spool = JournalledSpool(
         str(options.folder / f"spool-{options.number}.sqlite3"), options.folder, options.number, options.base
     )
-    uplink = Uplink(options.portal, options.key, spool)
+    uplink = Uplink(HttpCarrier(options.portal, options.key), spool)
     driver = CountingDriver(options.number, options.base, first, options.batches, options.rate)
     agent = Agent([driver], spool, uplink, options.vehicle)
     signal.signal(signal.SIGTERM, lambda *_: agent.stop())

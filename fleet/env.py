@@ -176,3 +176,15 @@ def encryption_keys(production: bool) -> list[bytes]:
     if production and not keys:
         raise ConfigurationError("FIELD_ENCRYPTION_KEYS is not set; see .env.example.")
     return keys
+
+
+def mqtt() -> dict[str, str]:
+    """The MQTT broker: ``MQTT_URL``, ``_USERNAME``, ``_PASSWORD``, ``_CA_FILE``, ``_CERT_FILE``, ``_KEY_FILE``."""
+    return {
+        "url": text("MQTT_URL", ""),
+        "username": text("MQTT_USERNAME", ""),
+        "password": text("MQTT_PASSWORD", ""),
+        "ca_file": text("MQTT_CA_FILE", ""),
+        "cert_file": text("MQTT_CERT_FILE", ""),
+        "key_file": text("MQTT_KEY_FILE", ""),
+    }

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import django_stubs_ext
 
 from fleet import env
+from fleet.api_settings import REST_FRAMEWORK, SPECTACULAR_SETTINGS
 from fleet.lib.logs import logging_config
 
 django_stubs_ext.monkeypatch()  # lets ModelAdmin[User] and its like stand at run time
@@ -43,6 +44,7 @@ INSTALLED_APPS = [
     "fleet.accounts",
     "vehicles",
     "telemetry",
+    "integrations",
     "fleet.apps.PortalAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -211,41 +213,9 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_MAX_AGE = 3600
 
-# --- API --------------------------------------------------------------------------------------------------
+# --- API: the rest of it is in fleet.api_settings ---------------------------------------------------------
 
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "fleet.accounts.authentication.BearerAuthentication",
-        "fleet.accounts.authentication.BrowserAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["fleet.accounts.access.HasRole"],
-    "DEFAULT_THROTTLE_CLASSES": ["fleet.lib.throttles.CallThrottle"],
-    "DEFAULT_PARSER_CLASSES": ["fleet.lib.api.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["fleet.lib.api.FastJSONRenderer"],
-    "DEFAULT_PAGINATION_CLASS": "fleet.lib.api.PageNumbers",
-    "DEFAULT_SCHEMA_CLASS": "fleet.schema.PortalSchema",
-    "EXCEPTION_HANDLER": "fleet.lib.api.error_response",
-    "UNAUTHENTICATED_USER": None,
-    "URL_FORMAT_OVERRIDE": None,
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Motorpool",
-    "DESCRIPTION": "Vehicles, their telemetry and the people who watch over them. "
-    "Every address answers for the organization that the credential names.",
-    "VERSION": "1",
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SERVE_AUTHENTICATION": [],
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SCHEMA_PATH_PREFIX": "/api/v1",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "fleet.openapi.add_ingest",
-    ],
-    "ENUM_NAME_OVERRIDES": {"RoleName": ["viewer", "operator", "admin"]},
-}
+__all__ = ["REST_FRAMEWORK", "SPECTACULAR_SETTINGS"]
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.number("ACCESS_TOKEN_EXPIRE_MINUTES", 30, 1, 1440)),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=env.number("REFRESH_TOKEN_EXPIRE_DAYS", 14, 1, 365)),
@@ -262,6 +232,11 @@ SIGNAL_QUOTA = env.number("SIGNAL_QUOTA", 1_000, 0, 100_000)
 OFFLINE_AFTER_SECONDS = env.number("OFFLINE_AFTER_SECONDS", 1_800, 10, 604_800)
 INGEST_CONNECTIONS = env.number("INGEST_CONNECTIONS", 2, 1, 32)
 KEY_CACHE_SECONDS = env.number("KEY_CACHE_SECONDS", 10, 0, 60)
+
+# --- Integrations -----------------------------------------------------------------------------------------
+
+INTERNAL_URL = env.text("INTERNAL_URL", BASE_URL).rstrip("/")
+MQTT = env.mqtt()
 
 # --- Celery -----------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 
 await build({
-  entryPoints: ["src/app.ts", "src/overview.ts", "src/vehicle.ts", "src/diagnostics.ts"],
+  entryPoints: ["src/app.ts", "src/overview.ts", "src/vehicle.ts", "src/commands.ts"],
   outdir: out,
   bundle: true,
   minify: true,

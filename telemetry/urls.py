@@ -8,6 +8,7 @@ urlpatterns = [
     path("", views.Overview.as_view(), name="overview"),
     path("vehicles", views.Vehicles.as_view(), name="vehicles"),
     path("vehicles/<str:vehicle>", views.VehiclePage.as_view(), name="vehicle"),
+    path("vehicles/<str:vehicle>/controls", commands_views.Controls.as_view(), name="controls"),
     path("vehicles/<str:vehicle>/diagnostics", commands_views.Diagnostics.as_view(), name="diagnostics"),
 ]
 api_urlpatterns = [

@@ -99,6 +99,8 @@ PAGES = [
     page("/vehicles", 200, 200, 200),
     page("/vehicles", 403, 302, 302, method="POST", body={"name": "x"}),
     page("/vehicles/{vehicle}", 200, 200, 200, 404),
+    page("/vehicles/{vehicle}/controls", 200, 200, 200, 404),
+    page("/vehicles/{vehicle}/controls", 403, 302, 302, 404, method="POST", body={"action": "media", "media": "play"}),
     page("/vehicles/{vehicle}/diagnostics", 200, 200, 200, 404),
     page("/vehicles/{vehicle}/diagnostics", 403, 302, 302, 404, method="POST", body={"action": "dtc_read"}),
     page("/devices", 403, 200, 200),

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from motorpool_collector.agent import Agent
 from motorpool_collector.batches import BatchBuilder, request_body
 from motorpool_collector.bridge import BridgeServer
+from motorpool_collector.carriers import HttpCarrier
 from motorpool_collector.config import read_config
 from motorpool_collector.driver import CollectorError, Frame
 from motorpool_collector.drivers.bluetooth import BluetoothDriver
 from motorpool_collector.drivers.bridge import BridgeDriver
 from motorpool_collector.spool import Spool
+from motorpool_collector.tuning import Tuning
 from motorpool_collector.uplink import Uplink
 from support import eventually
 
@@ -140,7 +143,7 @@ def test_a_backlog_does_not_delay_what_happens_now(spool: Spool) -> None:
     for i in range(300):
         spool.add(blocks(i * 10), 10)
     receiver = Receiver(slow=0.02)
-    uplink = Uplink(receiver.url, "mpd_x", spool)
+    uplink = Uplink(HttpCarrier(receiver.url, "mpd_x"), spool)
     uplink.start()
     begun = time.monotonic()
     spool.add(blocks(1_000_000), 10)
@@ -157,7 +160,7 @@ def test_a_backlog_does_not_delay_what_happens_now(spool: Spool) -> None:
 def test_a_busy_portal_is_given_time(spool: Spool) -> None:
     spool.add(blocks(0), 10)
     receiver = Receiver(503, retry_after="2")
-    uplink = Uplink(receiver.url, "mpd_x", spool)
+    uplink = Uplink(HttpCarrier(receiver.url, "mpd_x"), spool)
     uplink.start()
     eventually(lambda: len(receiver.times) == 1, 5)
     receiver.status = 200
@@ -170,7 +173,7 @@ def test_one_bad_batch_does_not_hold_the_others(spool: Spool) -> None:
     for i in range(5):
         spool.add(blocks(i * 10), 10)
     receiver = Receiver(422)
-    uplink = Uplink(receiver.url, "mpd_x", spool)
+    uplink = Uplink(HttpCarrier(receiver.url, "mpd_x"), spool)
     uplink.start()
     assert uplink.drain(20)
     uplink.stop()
@@ -276,3 +279,35 @@ def test_a_phone_is_seen_and_its_player_moved(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "objects.json").write_text("")
     with pytest.raises(CollectorError, match="does not answer"):
         phone.read()
+
+
+def test_the_portal_tunes_a_driver_and_it_stays_tuned(tmp_path: Path) -> None:
+    spool = Spool(str(tmp_path / "spool.sqlite3"))
+    tables = [{"type": "simulator", "hz": 1}]
+    tuning = Tuning(tables, spool)
+    agent = Agent(
+        tuning.drivers(), spool, Uplink(HttpCarrier("http://127.0.0.1:1", "mpd_x"), spool), None, None, tuning
+    )
+    frames: list[int] = []
+    agent.listen(lambda source, found: frames.append(len(found)))
+    running = threading.Thread(target=agent.run)
+    running.start()
+    try:
+        told = agent.carry_out("collector_config", {"driver": "simulator", "options": {"hz": 50}, "log_level": "info"})
+        assert told["drivers"][0]["hz"] == 50
+        frames.clear()
+        eventually(lambda: len(frames) > 25, 3)
+        for arguments, words in (
+            ({"driver": "simulator", "options": {"hz": 0}}, "Simulator"),
+            ({"driver": "simulator", "options": {"model": "ev"}}, "collector.toml only"),
+            ({"driver": "obd", "options": {"hz": 1}}, "one of simulator"),
+            ({"log_level": "loud"}, "log_level"),
+        ):
+            with pytest.raises(CollectorError, match=words):
+                agent.carry_out("collector_config", arguments)
+    finally:
+        agent.stop()
+        running.join(10)
+        uplink.stop()
+    assert Tuning(tables, spool).drivers()[0].period == 0.02  # after a restart too
+    spool.close()

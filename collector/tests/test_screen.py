@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from motorpool_collector import screen as screen_module
 from motorpool_collector.agent import Agent
+from motorpool_collector.carriers import HttpCarrier
 from motorpool_collector.driver import CollectorError
 from motorpool_collector.drivers import make_driver
 from motorpool_collector.screen import ScreenServer, host_and_port
@@ -25,7 +26,13 @@ from websockets.sync.client import ClientConnection, connect
 def agent(tmp_path: Path) -> Iterator[Agent]:
     spool = Spool(str(tmp_path / "spool.sqlite3"))
     car = make_driver("simulator", {"model": "ev", "hz": 10, "seed": 3})
-    made = Agent([car], spool, Uplink("http://127.0.0.1:1", "mpd_x", spool), None, Settings(str(tmp_path / "set.json")))
+    made = Agent(
+        [car],
+        spool,
+        Uplink(HttpCarrier("http://127.0.0.1:1", "mpd_x"), spool),
+        None,
+        Settings(str(tmp_path / "set.json")),
+    )
     for _ in range(3):
         for frame in car.read():
             made.latest.update(frame.values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, serializers, status
 from rest_framework.pagination import CursorPagination
@@ -62,6 +63,8 @@ class VehicleCommands(APIView):
         row = find_vehicle(found.organization, vehicle)
         data = CommandInput(data=request.data)
         data.is_valid(raise_exception=True)
+        if data.validated_data["type"] == "collector_config" and found.role < Role.ADMIN:
+            raise PermissionDenied
         command = queue.create(
             vehicle=row,
             user=found.user,

@@ -6,6 +6,7 @@ never send the same command, and an answer that comes too late changes nothing.
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Collection, Mapping
@@ -55,6 +56,7 @@ KINDS = {
     "dtc_clear": Kind(timedelta(minutes=1), 60),
     "setting": Kind(timedelta(days=7), 30),
     "media": Kind(timedelta(minutes=1), 15),
+    "collector_config": Kind(timedelta(days=7), 30),
 }
 
 
@@ -191,6 +193,13 @@ def _checked(kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         allowed = {k: v for k, v in arguments.items() if k in ("action", "volume", "device_address")}
         if not isinstance(allowed.get("action"), str) or len(str(allowed)) > 300:
             raise CommandError("action is one of play, pause, next, previous, volume and connect.")
+        return allowed
+    if kind == "collector_config":
+        allowed = {k: v for k, v in arguments.items() if k in ("driver", "options", "log_level")}
+        if len(json.dumps(allowed)) > 4_000 or ("driver" in allowed) != isinstance(allowed.get("options"), dict):
+            raise CommandError(
+                "driver comes with options, a table of at most 4,000 characters; log_level stands alone."
+            )
         return allowed
     return {}
 

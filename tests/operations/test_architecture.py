@@ -10,7 +10,7 @@ import pytest
 
 from tests.portal import ROOT
 
-PACKAGES = ("fleet", "vehicles", "telemetry", "collector/src", "bench", "chaos")
+PACKAGES = ("fleet", "vehicles", "telemetry", "integrations", "collector/src", "bench", "chaos")
 MODULES = [p for name in PACKAGES for p in sorted((ROOT / name).rglob("*.py")) if "migrations" not in p.parts]
 LONGEST = 300
 

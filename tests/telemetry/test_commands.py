@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from telemetry.commands.descriptions import describe
 from telemetry.models import Command
 from tests.conftest import Team
 from tests.portal import Portal, eventually
+from tests.test_tenancy import sign_in
 
 
 @contextmanager
@@ -186,3 +188,46 @@ def test_a_revoked_keys_agent_is_hung_up(portal: Portal, team: Team) -> None:
 )  # fmt: skip
 def test_codes_are_described(code: str, words: str) -> None:
     assert words in describe(code)
+
+
+def test_the_controls_page_sets_and_asks(portal: Portal, team: Team) -> None:
+    browser = sign_in(portal, team.users["admin"].email or "", team.password)
+    with contextlib.closing(browser):
+        page = f"/vehicles/{team.vehicle.pk}/controls"
+
+        def post(**form: str) -> httpx.Response:
+            token = browser.cookies["motorpool-csrf"]
+            return browser.post(page, data={**form, "csrfmiddlewaretoken": token}, headers={"Referer": portal.url})
+
+        assert "No agent of this vehicle" in browser.get(page).text
+        assert post(action="setting", name="charge_limit", value="70").status_code == 302
+        assert "not confirmed yet" in browser.get(page).text
+        assert post(action="setting", name="charge_limit", value="much").status_code == 422
+        assert post(action="setting", name="light_theme", value="on").status_code == 302
+        assert post(action="media", media="volume", volume="40").status_code == 302
+        assert post(action="collector_config", driver="obd", options='{"rates": {"RPM": 5}}').status_code == 302
+        assert "JSON" in post(action="collector_config", driver="obd", options="RPM=5").text
+        assert post(action="dtc_clear").status_code == 404
+        with agent(portal, team) as socket:
+            received = [json.loads(socket.recv(5)) for _ in range(4)]
+            assert [(each["command"], each["arguments"]) for each in received] == [
+                ("setting", {"name": "charge_limit", "value": 70}),
+                ("setting", {"name": "light_theme", "value": True}),
+                ("media", {"action": "volume", "volume": 0.4}),
+                ("collector_config", {"driver": "obd", "options": {"rates": {"RPM": 5}}}),
+            ]
+            socket.send(json.dumps({"type": "reported", "settings": {"charge_limit": 70, "light_theme": True}}))
+            answer = {
+                "version": "9.9",
+                "log_level": "info",
+                "drivers": [{"source": "obd", "state": "open", "words": ""}],
+            }
+            socket.send(
+                json.dumps({"type": "result", "id": received[3]["id"], "status": "succeeded", "result": answer})
+            )
+            eventually(lambda: "Version 9.9" in browser.get(page).text, 5)
+        assert "not confirmed yet" not in browser.get(page).text
+
+
+def test_only_an_administrator_changes_the_collector(team: Team, operator: httpx.Client) -> None:
+    assert order(operator, team, "collector_config").status_code == 403

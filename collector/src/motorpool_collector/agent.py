@@ -13,6 +13,7 @@ from motorpool_collector.driver import CollectorError, Driver, Frame, Value
 from motorpool_collector.runner import Runner
 from motorpool_collector.settings import Settings
 from motorpool_collector.spool import Spool
+from motorpool_collector.tuning import Tuning, facts, set_level
 from motorpool_collector.uplink import Uplink
 
 FLUSH_SECONDS = 0.25
@@ -34,6 +35,7 @@ class Agent:
         uplink: Uplink,
         vehicle: Optional[str],
         settings: Optional[Settings] = None,
+        tuning: Optional[Tuning] = None,
     ) -> None:
         self.runners = [Runner(driver, self._take) for driver in drivers]
         self.settings = settings or Settings()
@@ -43,6 +45,7 @@ class Agent:
         self._spool = spool
         self._uplink = uplink
         self._builder = BatchBuilder(vehicle)
+        self._tuning = tuning
         self._stopping = threading.Event()
         self._counting = threading.Lock()
         self._listeners: List[Callable[[str, List[Frame]], None]] = []
@@ -62,7 +65,7 @@ class Agent:
 
     def can(self) -> List[str]:
         """The commands that can be carried out here."""
-        found = {"setting", "media"}
+        found = {"setting", "media", *(["collector_config"] if self._tuning else [])}
         for runner in self.runners:
             found.update(getattr(runner.driver, "commands", ()))
         return sorted(found)
@@ -73,6 +76,8 @@ class Agent:
         Raises:
             CollectorError: it cannot be done; the message says why.
         """
+        if command == "collector_config" and self._tuning:
+            return self._configure(self._tuning, arguments)
         able = [runner for runner in self.runners if command in getattr(runner.driver, "commands", ())]
         if command in ("setting", "media"):
             changed = self.settings.apply(command, arguments)
@@ -84,6 +89,27 @@ class Agent:
             raise CollectorError(f"No driver here can do {command}.")
         ready = [runner for runner in able if runner.state == "open"] or able
         return ready[0].ask(command, arguments, seconds)
+
+    def _configure(self, tuning: Tuning, arguments: Dict[str, Any]) -> Dict[str, Any]:
+        """Change a driver's options or the log's level, where asked to; returns what is in force."""
+        source, options = arguments.get("driver"), arguments.get("options")
+        if source is not None:
+            place = next((i for i, runner in enumerate(self.runners) if runner.driver.source == source), None)
+            if place is None or not isinstance(options, dict):
+                known = ", ".join(runner.driver.source for runner in self.runners)
+                raise CollectorError(f"driver is one of {known}, and options a table.")
+            successor = Runner(tuning.change(place, str(source), options), self._take)
+            self.runners[place].stop()
+            self.runners[place] = successor
+            successor.start()
+            log.info("%s: changed by the portal: %s", source, ", ".join(options))
+        if arguments.get("log_level") is not None:
+            set_level(arguments["log_level"])
+        drivers = [
+            {"source": r.driver.source, "state": r.state, "words": r.words, **tuning.shown(i, r.driver.source)}
+            for i, r in enumerate(self.runners)
+        ]
+        return {**facts(), "drivers": drivers}
 
     def run(self, seconds: Optional[float] = None, progress: Optional[Callable[[int], None]] = None) -> None:
         """Read until every driver is finished, the time is up, or `stop`; then spool what is left.

@@ -12,13 +12,15 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from motorpool_collector.driver import CollectorError, Driver
-from motorpool_collector.drivers import DRIVERS, driver_of
+from motorpool_collector.carriers import Broker, Carrier, HttpCarrier, MqttCarrier
+from motorpool_collector.driver import CollectorError
+from motorpool_collector.drivers import DRIVERS
 
 PORTAL = "http://127.0.0.1:8000"
 SPOOL = "motorpool-spool.sqlite3"
 KEYS: Dict[str, Dict[str, Any]] = {
     "portal": {"url": str, "key": str, "key_file": str, "vehicle": (str, int)},
+    "mqtt": dict.fromkeys(("url", "ca_file", "cert_file", "key_file", "username", "password"), str),
     "spool": {"path": str, "max_mb": (int, float), "max_days": (int, float)},
     "screen": {"listen": str, "settings_file": str},
     "bridge": {"listen": str, "token": str},
@@ -42,11 +44,15 @@ class Config:
     bridge_token: str = ""
     log_level: str = ""
     log_file: str = ""
+    broker: Optional[Broker] = None
+    """Where batches go by MQTT."""
     drivers: List[Dict[str, Any]] = field(default_factory=list)
 
-    def make_drivers(self) -> List[Driver]:
-        """The drivers, each from its table; raises `CollectorError`."""
-        return [driver_of(table) for table in self.drivers]
+    def carrier(self) -> Carrier:
+        """The way to the portal; raises `CollectorError`."""
+        if not self.key:
+            raise CollectorError("No device key: use --key or set MOTORPOOL_KEY.", permanent=True)
+        return MqttCarrier(self.broker, self.key) if self.broker else HttpCarrier(self.portal, self.key)
 
 
 def read_config(path: str) -> Config:
@@ -77,6 +83,7 @@ def read_config(path: str) -> Config:
         bridge_token=bridge.get("token", "") or os.environ.get("MOTORPOOL_BRIDGE_TOKEN", ""),
         log_level=log.get("level", ""),
         log_file=log.get("file", ""),
+        broker=_broker(path, found.get("mqtt", {})),
         drivers=_drivers(path, found.get("driver", [])),
     )
 
@@ -93,6 +100,14 @@ def _check(path: str, name: str, table: Any) -> None:
         if not isinstance(value, kind) or isinstance(value, bool):
             wanted = "text" if kind is str else "a number" if kind == (int, float) else "text or a number"
             raise _wrong(path, f"{name}.{key} must be {wanted}, not {value!r}.")
+
+
+def _broker(path: str, table: Dict[str, Any]) -> Optional[Broker]:
+    if not table:
+        return None
+    if "url" not in table:
+        raise _wrong(path, "mqtt.url is missing.")
+    return Broker(**{"password": os.environ.get("MOTORPOOL_MQTT_PASSWORD", ""), **table})
 
 
 def _drivers(path: str, tables: Any) -> List[Dict[str, Any]]:

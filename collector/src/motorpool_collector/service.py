@@ -15,6 +15,7 @@ from motorpool_collector.recordings import Recorder
 from motorpool_collector.screen import ScreenServer, host_and_port
 from motorpool_collector.settings import Settings
 from motorpool_collector.spool import Spool
+from motorpool_collector.tuning import Tuning
 from motorpool_collector.uplink import Uplink
 
 BRIDGE_PORT, SCREEN_PORT = 8766, 8765
@@ -26,15 +27,16 @@ log = logging.getLogger("motorpool_collector")
 
 def run(config: Config, options: argparse.Namespace) -> int:
     """Run; returns the exit status: 1 where a replay did not arrive whole."""
-    drivers = config.make_drivers()
+    spool = Spool(config.spool, int(config.max_mb * 1e6), config.max_days)
+    tuning = Tuning(config.drivers, spool)
+    drivers = tuning.drivers()
     progress: Optional[Callable[[int], None]] = None
     if options.command == "replay":
         drivers[0].open()
         log.info("%s", drivers[0].words)  # type: ignore[attr-defined]
         progress = show_progress(len(drivers[0].frames))  # type: ignore[attr-defined]
-    spool = Spool(config.spool, int(config.max_mb * 1e6), config.max_days)
-    uplink = Uplink(config.portal, config.key, spool)
-    agent = Agent(drivers, spool, uplink, config.vehicle, Settings(config.settings_file))
+    uplink = Uplink(config.carrier(), spool)
+    agent = Agent(drivers, spool, uplink, config.vehicle, Settings(config.settings_file), tuning)
     parts = _parts(config, options, agent)
 
     def stop(*_: object) -> None:

@@ -6,17 +6,15 @@ backlog does not delay what happens now.
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import threading
 import time
 from typing import Any, Dict, List, Optional
 
-import httpx
-
-from motorpool_collector import __version__
 from motorpool_collector.batches import request_body
-from motorpool_collector.driver import CollectorError
+from motorpool_collector.carriers import Answer, Carrier, Unreachable
 from motorpool_collector.spool import Spool, Spooled
 
 FIRST_WAIT = 0.5
@@ -36,21 +34,12 @@ log = logging.getLogger("motorpool_collector.uplink")
 class Uplink:
     """Threads that empty the spool into the portal."""
 
-    def __init__(self, portal: str, key: str, spool: Spool) -> None:
-        if not key:
-            raise CollectorError("No device key: use --key or set MOTORPOOL_KEY.", permanent=True)
+    def __init__(self, carrier: Carrier, spool: Spool) -> None:
         self.spool = spool
         self.sent_frames = 0
         self.rejected = 0
         self.refused = 0
-        self._url = portal.rstrip("/") + "/api/v1/telemetry"
-        headers = {
-            "Authorization": f"Bearer {key}",
-            "Content-Type": "application/json",
-            "Content-Encoding": "gzip",
-            "User-Agent": f"motorpool-collector/{__version__}",
-        }
-        self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(15, connect=5))
+        self._carrier = carrier
         self.acked_at: Optional[float] = None
         """When the portal last committed something, in epoch seconds."""
         self._wake = threading.Event()
@@ -94,7 +83,7 @@ class Uplink:
         self._wake.set()
         for thread in self._threads:
             thread.join(20)
-        self._client.close()
+        self._carrier.close()
 
     def _work(self, backlog: bool) -> None:
         wait = FIRST_WAIT
@@ -133,28 +122,25 @@ class Uplink:
         first = batches[0]
         body = request_body(first.boot, first.seq, [batch.blocks for batch in batches])
         try:
-            answer = self._client.post(self._url, content=body)
-        except httpx.HTTPError as error:
-            self._tell(f"the portal cannot be reached ({error or type(error).__name__})")
+            answer = self._carrier.send(body)
+        except Unreachable as error:
+            self._tell(f"the portal cannot be reached ({error})")
             return 0.0
         found = _committed(answer, first)
         if found is not None:
             self._done(batches, found)
             return None
-        words = (
-            answer.text[:300] if answer.status_code != 200 else "200, but not as a portal does; is the address right?"
-        )
-        if answer.status_code in NEVER:
+        words = answer.text[:300] if answer.status != 200 else "200, but not as a portal does; is the address right?"
+        if answer.status in NEVER:
             if len(batches) > 1:  # one of them is at fault: each by itself
                 return None if all(self._alone(batch) for batch in batches) else FIRST_WAIT
-            log.error("the portal refuses batch %d (%d %s); it is set aside", first.seq, answer.status_code, words)
+            log.error("the portal refuses batch %d (%d %s); it is set aside", first.seq, answer.status, words)
             with self._counting:
                 self.refused += 1
-            self.spool.refuse(first, f"{answer.status_code} {words}")
+            self.spool.refuse(first, f"{answer.status} {words}")
             return None
-        self._tell(f"the portal answers {answer.status_code} {words}")
-        after = answer.headers.get("Retry-After", "")
-        return float(after) if after.isdigit() else 0.0
+        self._tell(f"the portal answers {answer.status} {words}")
+        return float(answer.retry_after) if answer.retry_after.isdigit() else 0.0
 
     def _alone(self, batch: Spooled) -> bool:
         return self._send([batch]) is None
@@ -179,12 +165,12 @@ class Uplink:
         log.log(level, "%s; %d batches wait", words, self.spool.depth())
 
 
-def _committed(answer: httpx.Response, batch: Spooled) -> Optional[Dict[str, Any]]:
+def _committed(answer: Answer, batch: Spooled) -> Optional[Dict[str, Any]]:
     """The portal's acknowledgement of this very batch, None for anything else (a captive portal says 200 too)."""
-    if answer.status_code != 200:
+    if answer.status != 200:
         return None
     try:
-        body = answer.json()
+        body = json.loads(answer.text)
     except ValueError:
         return None
     if not isinstance(body, dict) or (body.get("boot"), body.get("seq")) != (batch.boot, batch.seq):

@@ -1,4 +1,4 @@
-// The diagnostics page waits for the open command's outcome, then shows it.
+// A page of commands waits for the open one's outcome, then shows it.
 const EVERY = 500;
 const LONGEST = 120_000;
 

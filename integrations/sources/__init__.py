@@ -1,0 +1,1 @@
+"""Where readings come from, beside the portal's own format."""

@@ -1,0 +1,1 @@
+"""Readings by MQTT 5: docs/collector.md has the topics."""
