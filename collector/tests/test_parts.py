@@ -285,9 +285,8 @@ def test_the_portal_tunes_a_driver_and_it_stays_tuned(tmp_path: Path) -> None:
     spool = Spool(str(tmp_path / "spool.sqlite3"))
     tables = [{"type": "simulator", "hz": 1}]
     tuning = Tuning(tables, spool)
-    agent = Agent(
-        tuning.drivers(), spool, Uplink(HttpCarrier("http://127.0.0.1:1", "mpd_x"), spool), None, None, tuning
-    )
+    uplink = Uplink(HttpCarrier("http://127.0.0.1:1", "mpd_x"), spool)
+    agent = Agent(tuning.drivers(), spool, uplink, None, None, tuning)
     frames: list[int] = []
     agent.listen(lambda source, found: frames.append(len(found)))
     running = threading.Thread(target=agent.run)
