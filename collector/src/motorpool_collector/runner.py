@@ -45,14 +45,16 @@ class Runner:
         return self.state in ("disabled", "finished")
 
     def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
+        """Begin to read; calling it again changes nothing."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def stop(self) -> None:
         """End the thread and close the driver; a driver that hangs is left behind."""
         self._stopping.set()
         self._jobs.put(None)
-        self._thread.join(5)
+        if self._thread.ident is not None:
+            self._thread.join(5)
 
     def ask(self, command: str, arguments: Dict[str, Any], seconds: float) -> Any:
         """What the driver answers to a command, carried out between two reads.
