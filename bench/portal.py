@@ -15,6 +15,7 @@ from pathlib import Path
 from django.core.management import call_command
 from django.db import connection
 
+from bench.webhooks import TOKEN
 from fleet.accounts.models import Membership, Role, User
 from fleet.accounts.services import organization_create, token_create
 from vehicles.models import Vehicle
@@ -95,6 +96,7 @@ def measured_portal(vehicles: int) -> Iterator[Measured]:
         "PORT": str(port),
         "BASE_URL": f"http://127.0.0.1:{port}",
         "LOG_LEVEL": "warning",
+        "SMARTCAR_MANAGEMENT_TOKEN": TOKEN,
     }
     process = subprocess.Popen([sys.executable, "-m", "fleet.web"], env=variables)
     try:

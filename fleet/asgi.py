@@ -21,8 +21,11 @@ django_app: Any = WSGIMiddleware(_wsgi, workers=max(2, settings.DATABASE_POOL_SI
 
 from fleet.celery import app as celery_app  # noqa: E402
 from fleet.lib.asgi import App, Receive, Scope, Send, bounded, refuse  # noqa: E402
+from fleet.lib.bell import Bell  # noqa: E402
 from fleet.lib.database_watch import DatabaseWatch  # noqa: E402
 from fleet.lib.errors import UNAVAILABLE_PAGE, MotorpoolError  # noqa: E402
+from integrations.sources.smartcar import receiver as smartcar  # noqa: E402
+from integrations.sources.smartcar.inbox import Inbox  # noqa: E402
 from telemetry.commands.agent_socket import AgentConsumer  # noqa: E402
 from telemetry.commands.agents import Agents  # noqa: E402
 from telemetry.ingest.committer import Committer  # noqa: E402
@@ -41,6 +44,11 @@ SOCKETS = ("/ws/v1/stream", "/ws/v1/agent")
 def ring_bell() -> None:
     """Tell the worker that batches wait."""
     celery_app.send_task("telemetry.tasks.run_sinks", expires=30, retry=False)
+
+
+def ring_webhooks() -> None:
+    """Tell the worker that deliveries wait."""
+    celery_app.send_task("integrations.sources.smartcar.tasks.process_events", expires=30, retry=False)
 
 
 async def _unavailable(scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +72,8 @@ class Parts:
         self.ingest = IngestEndpoint(self.committer)
         loop = asyncio.get_running_loop()
         self.watch.when_down(partial(loop.call_soon_threadsafe, self.ingest.database_down))
+        self.webhooks = Inbox(Bell(ring_webhooks).push, lambda: self.watch.up)
+        self.receiver = smartcar.Receiver(self.webhooks)
         self.agents = Agents()
         consumers = (StreamConsumer.as_asgi(hub=self.hub), AgentConsumer.as_asgi(agents=self.agents))
         self.sockets: dict[str, App] = dict(zip(SOCKETS, consumers, strict=True))
@@ -72,6 +82,7 @@ class Parts:
         """Commit what waits, then let go."""
         await self.hub.stop()
         await self.agents.stop()
+        await asyncio.to_thread(self.webhooks.stop)
         await asyncio.to_thread(self.committer.stop)
         await self.publisher.stop()
         self.watch.stop()
@@ -95,6 +106,8 @@ class Application:
             return await _unavailable(scope, receive, send)
         if scope["path"] == INGEST_PATH:
             return await parts.ingest(scope, receive, send)
+        if scope["path"] == smartcar.OLD_PATH or scope["path"].startswith(smartcar.PREFIX):
+            return await parts.receiver(scope, receive, send)
         return await self._django(scope, receive, send)
 
     def _get_parts(self) -> Parts:

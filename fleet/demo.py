@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.db import transaction
 
 from fleet.accounts.models import Membership, Organization, Role, User
 from fleet.accounts.services import organization_create, token_create
 from fleet.embedded.identity import write_private
+from integrations.sources.smartcar.services import arm, endpoint_of_the_portal
 from vehicles.services import device_create, vehicle_create
 
+ARMED = timedelta(hours=24)
 DOMAIN = "demo.motorpool.example"
 ORGANIZATION = "Demo Fleet"
 FLEET: list[dict[str, Any]] = [
@@ -51,8 +55,9 @@ def create(path: Path, url: str) -> None:
     """Make the demo where ``path`` does not tell of one already; keep what it says, but for the address."""
     if path.exists():
         known = json.loads(path.read_text())
-        if known["url"] != url:
-            write_private(path, json.dumps({**known, "url": url}, indent=2))
+        now = {**known, "url": url, "smartcar": _webhook(url)}
+        if now != known:
+            write_private(path, json.dumps(now, indent=2))
         return
     tag = secrets.token_hex(2) if User.objects.filter(email__endswith=DOMAIN).exists() else ""
     passwords = {name: secrets.token_urlsafe(12) for name in ("viewer", "operator", "admin", "staff")}
@@ -72,6 +77,7 @@ def create(path: Path, url: str) -> None:
         "staff": {"email": people["staff"].email, "password": passwords["staff"]},
         "device_keys": _fleet(organization, people["admin"]),
         "api_token": api_token,
+        "smartcar": _webhook(url),
         "collectors": [
             {"name": car["device"], **{key: car[key] for key in ("model", "hz", "scenario", "seed")}}
             for car in FLEET
@@ -79,6 +85,14 @@ def create(path: Path, url: str) -> None:
         ],
     }
     write_private(path, json.dumps(written, indent=2))
+
+
+def _webhook(url: str) -> dict[str, str]:
+    """Where webhooks go, and what signs them. Verification is armed: the simulated cloud asks at its start."""
+    endpoint = endpoint_of_the_portal()
+    arm(endpoint, None, ARMED)
+    tokens = settings.SMARTCAR["management_tokens"]
+    return {"webhook_url": f"{url}/webhooks/smartcar/{endpoint.key}", "management_token": tokens[0] if tokens else ""}
 
 
 def _person(email: str, password: str) -> User:

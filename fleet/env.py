@@ -188,3 +188,24 @@ def mqtt() -> dict[str, str]:
         "cert_file": text("MQTT_CERT_FILE", ""),
         "key_file": text("MQTT_KEY_FILE", ""),
     }
+
+
+def smartcar(base_url: str) -> dict[str, Any]:
+    """The Smartcar application: see `integrations.sources.smartcar.configuration`."""
+    return {
+        "application_id": text("SMARTCAR_APPLICATION_ID", ""),
+        "client_id": text("SMARTCAR_API_CLIENT_ID", ""),
+        "client_secret": text("SMARTCAR_API_CLIENT_SECRET", ""),
+        "management_tokens": words("SMARTCAR_MANAGEMENT_TOKEN"),
+        "redirect_uri": text("SMARTCAR_REDIRECT_URI", f"{base_url}/connections/smartcar/return"),
+        "webhook_id": text("SMARTCAR_WEBHOOK_ID", ""),
+        "mode": choice("SMARTCAR_MODE", "live", ("live", "simulated")),
+        "connect_url": text("SMARTCAR_CONNECT_URL", "https://connect.smartcar.com").rstrip("/"),
+        "iam_url": text("SMARTCAR_IAM_URL", "https://iam.smartcar.com").rstrip("/"),
+        "vehicle_url": text("SMARTCAR_VEHICLE_URL", "https://vehicle.api.smartcar.com/v3").rstrip("/"),
+        "management_url": text("SMARTCAR_MANAGEMENT_URL", "https://management.api.smartcar.com/v3").rstrip("/"),
+        "auth_url": text("SMARTCAR_AUTH_URL", "https://auth.smartcar.com/oauth/token"),
+        "api_url": text("SMARTCAR_API_URL", "https://api.smartcar.com").rstrip("/"),
+        "vehicle_requests": number("SMARTCAR_VEHICLE_REQUESTS", 500, 0, 1_000_000),
+        "application_requests": number("SMARTCAR_APPLICATION_REQUESTS", 120, 1, 1_000_000),
+    }

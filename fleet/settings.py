@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "vehicles",
     "telemetry",
     "integrations",
+    "integrations.sources.smartcar",
     "fleet.apps.PortalAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -168,6 +169,12 @@ LOGIN_REDIRECT_URL = "/"
 globals().update(env.email())
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"Motorpool <motorpool@{urlsplit(BASE_URL).hostname}>")
 
+# --- Integrations -----------------------------------------------------------------------------------------
+
+INTERNAL_URL = env.text("INTERNAL_URL", BASE_URL).rstrip("/")
+MQTT = env.mqtt()
+SMARTCAR = env.smartcar(BASE_URL)
+
 # --- HTTP and its security --------------------------------------------------------------------------------
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
@@ -189,7 +196,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": ["'self'", "data:"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
-        "form-action": ["'self'"],
+        # Connecting a car leads from a form to the maker's cloud.
+        "form-action": ["'self'", SMARTCAR["connect_url"]],
         "frame-ancestors": ["'none'"],
     }
 }
@@ -232,11 +240,6 @@ SIGNAL_QUOTA = env.number("SIGNAL_QUOTA", 1_000, 0, 100_000)
 OFFLINE_AFTER_SECONDS = env.number("OFFLINE_AFTER_SECONDS", 1_800, 10, 604_800)
 INGEST_CONNECTIONS = env.number("INGEST_CONNECTIONS", 2, 1, 32)
 KEY_CACHE_SECONDS = env.number("KEY_CACHE_SECONDS", 10, 0, 60)
-
-# --- Integrations -----------------------------------------------------------------------------------------
-
-INTERNAL_URL = env.text("INTERNAL_URL", BASE_URL).rstrip("/")
-MQTT = env.mqtt()
 
 # --- Celery -----------------------------------------------------------------------------------------------
 

@@ -7,6 +7,9 @@ from drf_spectacular.views import SpectacularAPIView
 from fleet import metrics, pages, system
 from fleet.accounts.urls import api_urlpatterns as accounts_api
 from fleet.accounts.urls import urlpatterns as accounts_pages
+from integrations.sources.smartcar.urls import api_urlpatterns as smartcar_api
+from integrations.sources.smartcar.urls import server_urlpatterns as smartcar_server
+from integrations.sources.smartcar.urls import urlpatterns as smartcar_pages
 from telemetry.urls import api_urlpatterns as telemetry_api
 from telemetry.urls import urlpatterns as telemetry_pages
 from vehicles.urls import api_urlpatterns as vehicles_api
@@ -29,9 +32,11 @@ urlpatterns = [
     path("accounts/sessions/", include("allauth.usersessions.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/v1/", include([*accounts_api, *telemetry_api, *vehicles_api])),
+    path("api/v1/", include([*accounts_api, *smartcar_api, *telemetry_api, *vehicles_api])),
+    *smartcar_server,
     path("api/<path:rest>", pages.api_not_found),
     *accounts_pages,
+    *smartcar_pages,
     *telemetry_pages,
     *vehicles_pages,
 ]

@@ -22,7 +22,7 @@ execFileSync("npx", ["@tailwindcss/cli", "-i", "src/app.css", "-o", `${out}/app.
 });
 
 const icons = [
-  "gauge", "car", "cpu", "key-round", "building-2", "log-out", "sun-moon", "users", "settings", "activity", "book-open", "arrow-up", "pause", "square",
+  "gauge", "car", "plug", "cpu", "key-round", "building-2", "log-out", "sun-moon", "users", "settings", "activity", "book-open", "arrow-up", "pause", "square",
   "zap", "circle", "clock", "copy", "plus", "search", "shield", "circle-dashed", "radio", "user",
 ];
 const symbols = icons.map((name) => {

@@ -71,6 +71,8 @@ engine.oil_pressure | kPa | 0..2000 | | Oil pressure
 fuel.level | % | 0..100 | 2F | Fuel level
 fuel.rate | L/h | 0..3300 | 5E | Fuel rate
 fuel.ethanol | % | 0..100 | 52 | Ethanol share of the fuel
+fuel.amount | L | 0..2000 | | Fuel in the tank
+fuel.range | km | 0..5000 | | Remaining range on the fuel in the tank
 vehicle.speed | km/h | 0..500 | 0D | Speed
 vehicle.wheel_speed | km/h | 0..500 | | Wheel speed
 vehicle.odometer | km | 0..10000000 | A6 | Odometer
@@ -84,7 +86,11 @@ vehicle.acceleration_y | m/s² | -200..200 | | Acceleration to the left
 vehicle.acceleration_z | m/s² | -200..200 | | Acceleration upward
 vehicle.steering_angle | ° | -1440..1440 | | Steering wheel angle
 vehicle.brake | % | 0..100 | | Brake pedal position
+vehicle.drive_mode | | text | | Drive mode in effect
+vehicle.firmware | | text | | Version of the vehicle's software
 electrical.voltage | V | 0..32 | 42 | Low-voltage (12 V) system
+electrical.soc | % | 0..100 | | State of charge of the low-voltage (12 V) battery
+electrical.status | | text | | State of the low-voltage (12 V) battery: GOOD, WARN or BAD
 motor.rpm | 1/min | -30000..30000 | | Traction motor speed
 motor.temp | °C | -60..250 | | Traction motor temperature
 motor.torque | N·m | -10000..10000 | | Traction motor torque
@@ -99,12 +105,33 @@ traction_battery.cell_block_a | °C | -60..150 | | Cell block A
 traction_battery.cell_block_b | °C | -60..150 | | Cell block B
 traction_battery.cell_block_c | °C | -60..150 | | Cell block C
 traction_battery.capacity | kWh | 0..1000 | | Nominal capacity
+traction_battery.range | km | 0..5000 | | Remaining range on the traction battery
+traction_battery.range_estimated | km | 0..5000 | | Remaining range as recent driving suggests
+traction_battery.range_ideal | km | 0..5000 | | Remaining range under ideal conditions
+traction_battery.range_rated | km | 0..5000 | | Remaining range by the official test cycle
+traction_battery.heater | 1 | boolean | | Whether the battery is being heated
+traction_battery.max_range_charges | 1 | 0..1000000 | | Charges to the maximum range, ever
 charge.limit | % | 0..100 | | Charge limit
 charge.state | | text | | charging, complete, stopped or unplugged
 charge.plugged_in | 1 | boolean | | Whether a cable is plugged in
 charge.power | kW | 0..1500 | | Charging power
 charge.voltage | V | 0..1200 | | Charging voltage
 charge.current | A | -1000..1000 | | Charging current
+charge.active | 1 | boolean | | Whether it charges
+charge.current_max | A | 0..3000 | | Largest charging current on offer
+charge.current_requested | A | 0..3000 | | Charging current that the vehicle asks for
+charge.phases | 1 | 0..12 | | Phases in use by the charger
+charge.rate | km/h | 0..5000 | | Range added per hour of charging
+charge.energy_added | kWh | 0..1000 | | Energy added in the latest charge
+charge.time_to_complete | min | 0..100000 | | Time until the charge limit is reached
+charge.cable_latched | 1 | boolean | | Whether the cable is locked in place
+charge.port_open | 1 | boolean | | Whether the charging flap is open
+charge.port_color | | text | | Colour of the light at the charging port
+charge.connector | | text | | Kind of the charging inlet
+charge.fast_charger | 1 | boolean | | Whether a fast charger is connected
+charge.fast_charger_type | | text | | Kind of the fast charger
+charge.records | | text | | Past charges: JSON, or how many
+charge.timers | | text | | Planned charges: JSON, or how many
 location.latitude | ° | -90..90 | | Latitude, WGS 84
 location.longitude | ° | -180..180 | | Longitude, WGS 84
 location.altitude | m | -500..10000 | | Altitude
@@ -113,18 +140,81 @@ location.heading | ° | 0..360 | | Heading from true north
 location.accuracy | m | 0..100000 | | Horizontal accuracy
 location.satellites | 1 | 0..100 | | Satellites in use
 location.hdop | 1 | 0..100 | | Horizontal dilution of precision
+location.at_home | 1 | boolean | | Whether it stands where its owner is at home
 tire.front_left | kPa | 0..1500 | | Tyre pressure front left
 tire.front_right | kPa | 0..1500 | | Tyre pressure front right
 tire.rear_left | kPa | 0..1500 | | Tyre pressure rear left
 tire.rear_right | kPa | 0..1500 | | Tyre pressure rear right
+closure.door_front_left_open | 1 | boolean | | Whether the door front left is open
+closure.door_front_left_locked | 1 | boolean | | Whether the door front left is locked
+closure.door_front_right_open | 1 | boolean | | Whether the door front right is open
+closure.door_front_right_locked | 1 | boolean | | Whether the door front right is locked
+closure.door_rear_left_open | 1 | boolean | | Whether the door rear left is open
+closure.door_rear_left_locked | 1 | boolean | | Whether the door rear left is locked
+closure.door_rear_right_open | 1 | boolean | | Whether the door rear right is open
+closure.door_rear_right_locked | 1 | boolean | | Whether the door rear right is locked
+closure.window_front_left_open | 1 | boolean | | Whether the window front left is open
+closure.window_front_right_open | 1 | boolean | | Whether the window front right is open
+closure.window_rear_left_open | 1 | boolean | | Whether the window rear left is open
+closure.window_rear_right_open | 1 | boolean | | Whether the window rear right is open
+closure.hood_open | 1 | boolean | | Whether the hood over the engine is open
+closure.sunroof_open | 1 | boolean | | Whether the sunroof is open
+closure.front_trunk_open | 1 | boolean | | Whether the front trunk is open
+closure.front_trunk_locked | 1 | boolean | | Whether the front trunk is locked
+closure.rear_trunk_open | 1 | boolean | | Whether the rear trunk is open
+closure.rear_trunk_locked | 1 | boolean | | Whether the rear trunk is locked
+closure.tailgate_open | 1 | boolean | | Whether the tailgate is open
+closure.tailgate_locked | 1 | boolean | | Whether the tailgate is locked
 cabin.temp | °C | -60..120 | | Cabin temperature
 cabin.humidity | % | 0..100 | | Cabin humidity
+climate.active | 1 | boolean | | Whether the cabin is heated, cooled or aired
+climate.target_temp | °C | -40..60 | | Cabin temperature asked for
+climate.front_defroster | 1 | boolean | | Whether the windscreen is defrosted
+climate.rear_defroster | 1 | boolean | | Whether the rear window is defrosted
+climate.steering_heater | 1 | boolean | | Whether the steering wheel is heated
 ambient.temp | °C | -60..80 | 46 | Outside temperature
 device.battery_level | % | 0..100 | | Battery of the sending device
 device.dropped_frames | 1 | 0..1000000000000000 | | Frames that the device let go unsent, ever
 connectivity.wifi | 1 | boolean | | Wi-Fi connected
 connectivity.bluetooth | 1 | boolean | | Bluetooth connected
 connectivity.can_bus | 1 | boolean | | CAN bus connected
+connectivity.online | 1 | boolean | | Whether the vehicle reaches its maker's cloud
+connectivity.asleep | 1 | boolean | | Whether the vehicle sleeps
+connectivity.digital_key | 1 | boolean | | Whether a digital key is paired
+diagnostics.codes | | text | | Active trouble codes with blanks between, empty for none
+diagnostics.abs | | text | | Anti-lock brakes: OK or ALERT
+diagnostics.active_safety | | text | | Active safety: OK or ALERT
+diagnostics.airbag | | text | | Airbags: OK or ALERT
+diagnostics.brake_fluid | | text | | Brake fluid: OK or ALERT
+diagnostics.driver_assistance | | text | | Driver assistance: OK or ALERT
+diagnostics.emissions | | text | | Emissions: OK or ALERT
+diagnostics.ev_battery_conditioning | | text | | Conditioning of the traction battery: OK or ALERT
+diagnostics.ev_charging | | text | | Charging system: OK or ALERT
+diagnostics.ev_drive_unit | | text | | Electric drive unit: OK or ALERT
+diagnostics.ev_hv_battery | | text | | Traction battery: OK or ALERT
+diagnostics.lighting | | text | | Lighting: OK or ALERT
+diagnostics.mil | | text | | Malfunction indicator lamp: OK or ALERT
+diagnostics.oil_life | | text | | Oil life: OK or ALERT
+diagnostics.oil_pressure | | text | | Oil pressure: OK or ALERT
+diagnostics.oil_temperature | | text | | Oil temperature: OK or ALERT
+diagnostics.telematics | | text | | Telematics: OK or ALERT
+diagnostics.tire_pressure | | text | | Tyre pressure: OK or ALERT
+diagnostics.tire_pressure_monitoring | | text | | Tyre pressure monitoring: OK or ALERT
+diagnostics.transmission | | text | | Transmission: OK or ALERT
+diagnostics.washer_fluid | | text | | Washer fluid: OK or ALERT
+diagnostics.water_in_fuel | | text | | Water in the fuel: OK or ALERT
+service.in_service | 1 | boolean | | Whether the vehicle is in a workshop
+service.records | | text | | Past services: JSON, or how many
+surveillance.enabled | 1 | boolean | | Whether the vehicle watches its surroundings
+surveillance.brand | | text | | The maker's name for its surveillance
+identity.vin | | text | | Vehicle identification number
+identity.nickname | | text | | What its owner calls it
+identity.trim | | text | | Trim level
+identity.color | | text | | Colour outside
+identity.packages | | text | | Option packages
+identity.wheel_style | | text | | Style of the wheels
+account.role | | text | | Role of the connected account at the maker
+account.permissions | | text | | What the maker lets the connected account do
 media.title | | text | | Track title
 media.artist | | text | | Artist
 media.playing | 1 | boolean | | Whether media plays

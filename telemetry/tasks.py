@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from celery import shared_task
 
 from telemetry import retention, sinks, state_sink, store
-from telemetry.commands import queue
+from telemetry.commands import carrying, queue
 
 REJECTED_DAYS = 30
 
@@ -28,6 +28,19 @@ def detect_offline() -> None:
 def expire_commands() -> None:
     """Time out the commands that nobody carried out."""
     queue.expire()
+
+
+@shared_task(time_limit=300, soft_time_limit=280)
+def carry_out(command_id: str) -> None:
+    """Carry out one command through a maker's cloud, and wait for its end."""
+    carrying.carry_out(command_id)
+
+
+@shared_task
+def find_commands() -> None:
+    """Announce again the commands for makers' clouds that no message reached."""
+    for command_id in carrying.waiting():
+        carry_out.apply_async((command_id,), expires=60)
 
 
 @shared_task

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.module_loading import import_string
 from django.views import View
 
 from fleet.accounts.access import MemberRequired, access
@@ -20,6 +21,8 @@ from vehicles.models import Vehicle
 from vehicles.services import Conflict, vehicle_create
 
 PER_PAGE = 50
+PANELS = ("integrations.sources.smartcar.views.vehicle_panel",)
+"""What others add to a vehicle's page: functions of the vehicle that give a template and its context, or None."""
 MOST_ON_OVERVIEW = 2_000
 STATE_WORDS = {
     states.MOVING: "Moving",
@@ -109,6 +112,7 @@ class VehiclePage(MemberRequired, View):
             "latest": latest,
             "state_word": STATE_WORDS[latest["state"]],
             "aliases": row.aliases.all(),
+            "panels": [panel for panel in (import_string(name)(row) for name in PANELS) if panel],
         }
         return render(request, "telemetry/vehicle.html", context)
 

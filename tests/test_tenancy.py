@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -72,6 +73,18 @@ API = [
     api("GET", "/api/v1/devices/{device}", 403, 200, 200, 404),
     api("POST", "/api/v1/devices/{device}/rotate", 403, 403, 200, 404),
     api("DELETE", "/api/v1/devices/{device}", 403, 403, 204, 404),
+    api("GET", "/api/v1/connections", 200, 200, 200),
+    api("POST", "/api/v1/connections", 403, 400, 400, body={}),  # this portal has no application
+    api("GET", "/api/v1/connections/{connection}", 200, 200, 200, 404),
+    api("DELETE", "/api/v1/connections/{connection}", 403, 403, 204, 404),
+    api("POST", "/api/v1/connections/{connection}/sync", 403, 202, 202, 404),
+    api("GET", "/api/v1/webhooks", 200, 200, 200),
+    api("POST", "/api/v1/webhooks/{event}/replay", 403, 403, 202, 404),
+    api("GET", "/api/vehicles", 200, 200, 200),
+    api("GET", "/api/vehicle/{remote}/all", 200, 200, 200, 404),
+    # The ASGI routes of webhooks: who signs is told by the signature alone.
+    Row("POST", "/webhook", (401, 401, 401, 401, 401), None, {}),
+    Row("POST", "/webhooks/smartcar/{secret}", (404, 404, 404, 404, 404), None, {}),
     # The ASGI route of ingest: people 403, the device 200, and a foreign vehicle is refused by itself.
     Row("POST", "/api/v1/telemetry", (401, 403, 403, 403, 200), 403, {"rows": []}),
     # Public.
@@ -106,6 +119,14 @@ PAGES = [
     page("/devices", 403, 200, 200),
     page("/devices", 403, 403, 200, method="POST", body={"name": "x"}),
     page("/devices/{device}", 403, 403, 302, 404, method="POST", body={"action": "revoke"}),
+    page("/connections", 200, 200, 200),
+    page("/connections/start", 403, 302, 302, method="POST", body={}),
+    page("/connections/smartcar/return", 403, 302, 302),
+    page("/connections/webhooks", 403, 200, 200),
+    page("/connections/webhooks", 403, 403, 302, 404, method="POST", body={"event": "{event}"}),
+    page("/connections/{connection}", 403, 302, 302, 404, method="POST", body={"action": "sync"}),
+    page("/connections/claim", 403, 403, 302, method="POST", body={"remote_id": "x", "vehicle": "{vehicle}"}),
+    page("/connections/arm", 403, 403, 403, method="POST", body={}),
     page("/members", 200, 200, 200),
     page("/members", 403, 403, 302, 404, method="POST", body={"action": "remove", "member": "{member}"}),
     page("/organization", 403, 403, 200),
@@ -145,7 +166,7 @@ def _shape(path: str) -> str:
 def test_every_address_has_a_row() -> None:
     rows = {_shape(row.path) for row in (*API, *PAGES)}
     known = {_shape(path) for path in _patterns(get_resolver()) if not path.startswith(PUBLIC_PREFIXES)} | {
-        _shape(asgi.INGEST_PATH)
+        _shape(path) for path in (asgi.INGEST_PATH, asgi.smartcar.OLD_PATH, f"{asgi.smartcar.PREFIX}<key>")
     }
     assert known - rows == set()
     assert rows - known - {"admin"} == set()
@@ -176,6 +197,8 @@ def _fill(path: Any, own: Team, other: Team) -> Any:
 
         command = queue.create(vehicle=own.vehicle, user=own.users["admin"], kind="dtc_read", arguments={})
         text = text.replace("{command}", str(command.pk))
+    if any(mark in text for mark in ("{connection}", "{event}", "{remote}")):
+        text = _with_connection(text, own)
     if "{device}" in text:
         device, _ = device_create(organization=own.organization, user=None, name=own.device.name)
         text = text.replace("{device}", str(device.pk))
@@ -194,6 +217,23 @@ def _fill(path: Any, own: Team, other: Team) -> Any:
     text = text.replace("{token}", str(own.users["admin"].api_tokens.get().pk if "only" in own.extra else 0))
     text = text.replace("{rest}", "v1/nothing").replace("{setup}", "no-token").replace("{secret}", "mpi_none")
     return json.loads(text.replace("{other_organization}", str(other.organization.pk)))
+
+
+def _with_connection(text: str, own: Team) -> str:
+    from django.utils import timezone
+
+    from integrations.sources.smartcar.models import Account, CloudVehicle, WebhookEvent
+
+    now, remote = timezone.now(), str(uuid.uuid4())
+    account = Account.objects.create(organization=own.organization, user_id=uuid.uuid4(), connected_at=now)
+    link = CloudVehicle.objects.create(
+        organization=own.organization, account=account, vehicle=own.vehicle, remote_id=remote, connected_at=now
+    )
+    event = WebhookEvent.objects.create(
+        event_id=remote, body=b"{}", received_at=now, state="done", organizations=[own.organization.pk]
+    )
+    text = text.replace("{connection}", str(link.pk)).replace("{event}", str(event.pk))
+    return text.replace("{remote}", remote)
 
 
 def _client(portal: Portal, team: Team, role: str, row: Row, sessions: dict[str, httpx.Client]) -> httpx.Client:

@@ -27,6 +27,7 @@ import httpx
 from fleet.embedded import servers as embedded
 from fleet.embedded.errors import EmbeddedError
 from fleet.embedded.identity import become_owner, dies_with_parent, write_private
+from fleet.embedded.simulated_cloud import command_of, settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 8
@@ -57,6 +58,7 @@ class Supervisor:
         self.stopping = threading.Event()
         self.children: list[Child] = []
         self.environment: dict[str, str] = {}
+        self.simulated_cloud = False
 
     def run(self) -> int:
         """Run until a signal or the death of a child; returns the exit status."""
@@ -102,7 +104,11 @@ class Supervisor:
                 raise EmbeddedError(f"Port {self.port} cannot be used ({error.strerror}): set PORT.") from None
 
     def _prepare(self, servers: embedded.Servers) -> None:
-        self.environment = {**secrets_of(self.data), **defaults_of(self.url, self.data), **os.environ}
+        given = {**secrets_of(self.data), **defaults_of(self.url, self.data), **os.environ}
+        # Whoever has an application of their own shows that one.
+        cloud = settings_of(self.data, ROOT) if self.demo and not given.get("SMARTCAR_APPLICATION_ID") else {}
+        self.environment = {**given, **cloud}
+        self.simulated_cloud = bool(cloud)
         self.environment |= {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url, "PORT": self.port}
         self.environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "collector" / "src")])
         say("Preparing the database …")
@@ -144,6 +150,9 @@ class Supervisor:
         self._start("beat", [*python, "celery", "-A", "fleet.celery", "beat", "--schedule", schedule, "--pidfile", ""])
         if self.demo:
             fleet = json.loads((self.data / "demo.json").read_text())
+            if self.simulated_cloud:
+                address = fleet["smartcar"]["webhook_url"]
+                self._start("simulated-cloud", [PYTHON, *command_of(self.environment, self.data, address, self.url)])
             for collector in fleet["collectors"]:
                 spool = self.data / "spool" / f"{collector['name']}.sqlite3"
                 spool.parent.mkdir(exist_ok=True)
@@ -189,6 +198,8 @@ class Supervisor:
                 user = fleet["users"][role]
                 say(f"  sign in as {role:<9} {user['email']}  {user['password']}")
             say(f"  Django admin       {fleet['staff']['email']}  {fleet['staff']['password']}")
+            if self.simulated_cloud:
+                say(f"  simulated cloud    {self.environment['SMARTCAR_CONNECT_URL']} (Connections, Connect a car)")
             say(f"  keys and tokens    {self.data / 'demo.json'}")
         elif self.setup_words.strip():
             say(self.setup_words.strip())

@@ -21,7 +21,7 @@ from django.utils import timezone
 from fleet.accounts.models import User
 from fleet.accounts.services import audit
 from fleet.lib.errors import MotorpoolError
-from telemetry.commands import trouble_codes
+from telemetry.commands import carriers, trouble_codes
 from telemetry.models import Command, CommandState, VehicleSettings
 from telemetry.selectors import latest_of
 from vehicles.models import Vehicle
@@ -48,6 +48,8 @@ class Kind:
 
     wait: timedelta
     seconds: int
+    cloud: bool = False
+    """Carried out through the maker's cloud, not by an agent."""
 
 
 KINDS = {
@@ -57,7 +59,14 @@ KINDS = {
     "setting": Kind(timedelta(days=7), 30),
     "media": Kind(timedelta(minutes=1), 15),
     "collector_config": Kind(timedelta(days=7), 30),
+    "lock": Kind(timedelta(minutes=5), 280, cloud=True),
+    "unlock": Kind(timedelta(minutes=5), 280, cloud=True),
+    "charge_start": Kind(timedelta(minutes=5), 280, cloud=True),
+    "charge_stop": Kind(timedelta(minutes=5), 280, cloud=True),
+    "charge_limit": Kind(timedelta(minutes=5), 280, cloud=True),
+    "destination": Kind(timedelta(minutes=5), 280, cloud=True),
 }
+CLOUD_KINDS = tuple(name for name, kind in KINDS.items() if kind.cloud)
 
 
 def create(
@@ -80,6 +89,10 @@ def create(
     if kind not in KINDS:
         raise CommandError(f"There is no command {kind[:30]!r}: there are {', '.join(KINDS)}.")
     checked = _checked(kind, arguments)
+    if kind == "unlock" and not confirmed:
+        raise CommandError('Unlocking has to be confirmed: send "confirm": true.')
+    if KINDS[kind].cloud and carriers.carrier_of(vehicle) is None:
+        raise CommandError("The vehicle is not connected to its maker's cloud.", status=409, code="conflict")
     if kind == "dtc_clear":
         _ensure_may_clear(vehicle, confirmed)
     now = timezone.now()
@@ -97,6 +110,8 @@ def create(
         audit(
             "command.queued", organization=vehicle.organization, user=user, target=vehicle, request=request, type=kind
         )
+    if KINDS[kind].cloud:
+        carriers.announce(command)
     return command
 
 
@@ -107,6 +122,7 @@ def claim(vehicle_ids: Collection[int]) -> list[Command]:
         commands = list(
             Command.objects.select_for_update(skip_locked=True)
             .filter(vehicle_id__in=vehicle_ids, state=CommandState.QUEUED, expires_at__gt=now)
+            .exclude(type__in=CLOUD_KINDS)
             .order_by("created_at")[:100]
         )
         for command in commands:
@@ -114,6 +130,19 @@ def claim(vehicle_ids: Collection[int]) -> list[Command]:
             command.expires_at = now + timedelta(seconds=KINDS[command.type].seconds)
         Command.objects.bulk_update(commands, ["state", "sent_at", "expires_at"])
     return commands
+
+
+def claim_one(command_id: str) -> Command | None:
+    """One queued command, now ``sent``; None where somebody else has it, or its time is over."""
+    now = timezone.now()
+    with transaction.atomic():
+        queued = Command.objects.select_for_update(of=("self",)).select_related("vehicle__organization")
+        command = queued.filter(pk=command_id, state=CommandState.QUEUED, expires_at__gt=now).first()
+        if command is not None:
+            command.state, command.sent_at = CommandState.SENT, now
+            command.expires_at = now + timedelta(seconds=KINDS[command.type].seconds)
+            command.save(update_fields=["state", "sent_at", "expires_at"])
+    return command
 
 
 def finish(*, command_id: str, vehicle_id: int, succeeded: bool, result: Any, detail: str) -> bool:
@@ -194,6 +223,13 @@ def _checked(kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(allowed.get("action"), str) or len(str(allowed)) > 300:
             raise CommandError("action is one of play, pause, next, previous, volume and connect.")
         return allowed
+    if kind == "charge_limit":
+        return {"percent": int(_between("percent", arguments.get("percent"), 50, 100))}
+    if kind == "destination":
+        return {
+            "latitude": _between("latitude", arguments.get("latitude"), -90, 90),
+            "longitude": _between("longitude", arguments.get("longitude"), -180, 180),
+        }
     if kind == "collector_config":
         allowed = {k: v for k, v in arguments.items() if k in ("driver", "options", "log_level")}
         if len(json.dumps(allowed)) > 4_000 or ("driver" in allowed) != isinstance(allowed.get("options"), dict):
@@ -202,6 +238,12 @@ def _checked(kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
             )
         return allowed
     return {}
+
+
+def _between(name: str, value: Any, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise CommandError(f"{name} is a number from {low:g} to {high:g}.")
+    return float(value)
 
 
 def _ensure_may_clear(vehicle: Vehicle, confirmed: bool) -> None:

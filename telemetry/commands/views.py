@@ -14,7 +14,7 @@ from django.views import View
 from fleet.accounts.access import MemberRequired, access
 from fleet.accounts.models import Role
 from fleet.lib.api import NotFound
-from telemetry.commands import controls, queue
+from telemetry.commands import carriers, controls, queue
 from telemetry.commands.descriptions import describe
 from telemetry.models import Command, CommandState, TroubleCodeStatus
 from vehicles.access import find_vehicle
@@ -95,7 +95,7 @@ class Controls(CommandPage):
     """The car's settings, its player, and the collector in it."""
 
     name, template = "controls", "telemetry/controls.html"
-    actions = ("setting", "media", "collector_config")
+    actions = ("setting", "media", "collector_config", *queue.CLOUD_KINDS)
 
     def post(self, request: HttpRequest, vehicle: str) -> HttpResponse:
         """Change something; the collector itself is an administrator's."""
@@ -111,6 +111,12 @@ class Controls(CommandPage):
         if kind == "media":
             more = {"volume": controls.number("volume", form["volume"]) / 100} if form.get("volume") else {}
             return {"action": form.get("media", ""), **more}
+        if kind == "charge_limit":
+            return {"percent": controls.number("Charge limit", form.get("percent"))}
+        if kind == "destination":
+            return {name: controls.number(name.capitalize(), form.get(name)) for name in ("latitude", "longitude")}
+        if kind in queue.CLOUD_KINDS:
+            return {}
         return controls.collector_change(form.get("driver", ""), form.get("options", ""), form.get("log_level", ""))
 
     def context(self, request: HttpRequest, vehicle: Vehicle) -> dict[str, Any]:
@@ -121,6 +127,7 @@ class Controls(CommandPage):
             "settings": controls.rows(row.desired, row.reported),
             "reported_at": row.reported_at,
             "media_actions": controls.MEDIA,
+            "remote": carriers.carrier_of(vehicle) is not None,
             "collector": told.result if told else None,
             "form": request.POST,
         }

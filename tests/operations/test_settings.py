@@ -98,7 +98,9 @@ def test_the_example_lists_every_variable() -> None:
 
     source = (ROOT / "fleet" / "settings.py").read_text() + (ROOT / "fleet" / "web.py").read_text()
     source += (ROOT / "fleet" / "env.py").read_text().replace('choice("REDIS', 'env.choice("REDIS')
-    used = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', source)) | set(re.findall(r'text\("(MQTT_[A-Z_]+)"', source))
+    used = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', source)) | set(
+        re.findall(r'(?:text|words|choice|number)\("((?:MQTT|SMARTCAR)_[A-Z_]+)"', source)
+    )
     used |= {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "EMAIL_URL"}
     used |= {"MOTORPOOL_DATA", "MOTORPOOL_SERVERS"}
     listed = set(re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))

@@ -1,0 +1,38 @@
+"""A doorbell that rings a Celery task: coalesced, and never in the way of whoever pushes the button."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+LEAST_SECONDS = 0.2
+AFTER_FAILURE = 3.0
+
+log = structlog.get_logger(__name__)
+
+
+class Bell:
+    """A thread that calls ``ring`` soon after `push`, however often it is pushed meanwhile."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._pushed = threading.Event()
+        threading.Thread(target=self._work, name="bell", daemon=True).start()
+
+    def push(self) -> None:
+        """Ask for a ring; returns at once."""
+        self._pushed.set()
+
+    def _work(self) -> None:
+        while True:
+            self._pushed.wait()
+            self._pushed.clear()
+            try:
+                self._ring()
+                time.sleep(LEAST_SECONDS)
+            except Exception as error:
+                log.warning("bell.unavailable", error=str(error)[:200])
+                time.sleep(AFTER_FAILURE)  # beat finds what was not announced

@@ -1,0 +1,1 @@
+"""Vehicles through their makers' clouds, by way of Smartcar."""

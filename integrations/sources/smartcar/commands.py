@@ -1,0 +1,46 @@
+"""Commands to a vehicle through Smartcar (a carrier of `telemetry.commands.carriers`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fleet.lib.errors import MotorpoolError
+from integrations.sources.smartcar import polling, troubles
+from integrations.sources.smartcar.client import cloud_of
+from integrations.sources.smartcar.failures import Failure
+from integrations.sources.smartcar.leases import TooBusy
+from integrations.sources.smartcar.models import AccountState, CloudVehicle
+from vehicles.models import Vehicle
+
+
+def able(vehicle: Vehicle) -> bool:
+    """Whether the vehicle is connected."""
+    return _link(vehicle) is not None
+
+
+def carry_out(vehicle: Vehicle, kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Do it, and wait for its end; then look what the vehicle has become.
+
+    Raises:
+        MotorpoolError: it failed, in words.
+    """
+    link = _link(vehicle)
+    if link is None:
+        raise MotorpoolError("The vehicle is not connected to Smartcar.")
+    try:
+        result = cloud_of(link.account).command(link, kind, arguments)
+    except Failure as failure:
+        if failure.name in troubles.BROKEN:
+            troubles.reconnect_needed(link.account, str(failure))
+        raise MotorpoolError(str(failure), code=failure.name.lower()) from None
+    except TooBusy as error:
+        raise MotorpoolError(str(error)) from None
+    polling.sync_soon(CloudVehicle.objects.filter(pk=link.pk))
+    return result
+
+
+def _link(vehicle: Vehicle) -> CloudVehicle | None:
+    links = CloudVehicle.objects.select_related("account__organization", "vehicle")
+    active = links.filter(vehicle=vehicle, disconnected_at=None, account__state=AccountState.ACTIVE)
+    return active.order_by("-connected_at").first()

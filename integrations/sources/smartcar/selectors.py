@@ -1,0 +1,108 @@
+"""What the pages and the API show of connections and webhooks, each from the organization on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from fleet.accounts.models import Organization
+from integrations.sources.smartcar import allowance
+from integrations.sources.smartcar.configuration import configuration
+from integrations.sources.smartcar.models import (
+    Account,
+    AccountState,
+    CloudVehicle,
+    EventState,
+    WebhookEndpoint,
+    WebhookEvent,
+)
+from integrations.sources.smartcar.tokens import application
+
+UNCLAIMED_SHOWN = 50
+
+
+def links_of(organization: Organization) -> QuerySet[CloudVehicle]:
+    """The organization's connected vehicles."""
+    return organization.smartcar_vehicles.filter(disconnected_at=None).select_related("vehicle", "account")
+
+
+def events_of(organization: Organization) -> QuerySet[WebhookEvent]:
+    """Deliveries that told of the organization's vehicles, the newest first."""
+    return WebhookEvent.objects.filter(organizations__contains=[organization.pk])
+
+
+def unclaimed_of(organization: Organization, *, all_of_them: bool) -> list[dict[str, Any]]:
+    """Vehicles that webhooks tell of and nobody has connected.
+
+    An organization sees those of its own accounts' users; all of them only who runs the portal, or the one
+    organization of a portal that has no other.
+    """
+    waiting = WebhookEvent.objects.filter(state=EventState.UNCLAIMED)
+    if not all_of_them and Organization.objects.count() > 1:
+        users = [str(user) for user in organization.smartcar_accounts.values_list("user_id", flat=True)]
+        waiting = waiting.filter(user_id__in=users)
+    found: dict[str, dict[str, Any]] = {}
+    for event in waiting.order_by("-id")[:1000]:
+        for remote_id in event.remote_ids:
+            entry = found.setdefault(
+                remote_id,
+                {"remote_id": remote_id, "user_id": event.user_id, "events": 0, "newest": event.received_at,
+                 "about": _about(bytes(event.body))},
+            )  # fmt: skip
+            entry["events"] += 1
+    return list(found.values())[:UNCLAIMED_SHOWN]
+
+
+def describe(link: CloudVehicle, now: datetime | None = None) -> dict[str, Any]:
+    """A connection in words: how it is, what to do next, what it may still ask."""
+    now = now or timezone.now()
+    if link.account.state == AccountState.RECONNECT:
+        state, words, step = "broken", link.account.error, "Connect again"
+    elif link.error:
+        state, words, step = "warning", link.error, ""
+    elif link.last_sync is None:
+        state, words, step = "syncing", "Waiting for the first data …", ""
+    else:
+        state, words, step = "connected", "", ""
+    return {
+        "state": state,
+        "words": words,
+        "step": step,
+        "left": allowance.left(link, now),
+        "allowed": configuration().vehicle_requests,
+        "patience": link.not_before if link.not_before and link.not_before > now else None,
+    }
+
+
+def usage() -> dict[str, Any]:
+    """The application's bucket as it was left, its size, and calls in all."""
+    row = application()
+    return {
+        "bucket": configuration().application_requests if row.bucket is None else int(row.bucket),
+        "size": configuration().application_requests,
+        "total": row.used_total,
+        "paused_until": row.paused_until if row.paused_until and row.paused_until > timezone.now() else None,
+    }
+
+
+def accounts_of(organization: Organization) -> QuerySet[Account]:
+    """The organization's accounts that are not disconnected."""
+    return organization.smartcar_accounts.exclude(state=AccountState.DISCONNECTED)
+
+
+def endpoints() -> list[WebhookEndpoint]:
+    """The addresses for deliveries."""
+    return list(WebhookEndpoint.objects.order_by("pk"))
+
+
+def _about(body: bytes) -> str:
+    """Make, model and year of a delivery's vehicle."""
+    try:
+        vehicle = msgspec.json.decode(body)["data"]["vehicle"]
+        return " ".join(str(vehicle[name])[:40] for name in ("make", "model", "year") if vehicle.get(name))
+    except (KeyError, TypeError, AttributeError, msgspec.DecodeError):
+        return ""

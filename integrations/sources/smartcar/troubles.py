@@ -1,0 +1,74 @@
+"""Troubles between Smartcar, the car and its owner: noted on the vehicle and the account, told to whoever connected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celery import current_app
+from django.db import transaction
+
+from fleet.accounts.services import audit
+from integrations.sources.smartcar.failures import words_of
+from integrations.sources.smartcar.models import Account, AccountState, CloudVehicle
+from integrations.sources.smartcar.signals import is_mapped
+
+if TYPE_CHECKING:
+    from integrations.sources.smartcar.events import CloudError
+
+BROKEN = ("CONNECTED_SERVICES_ACCOUNT:AUTHENTICATION_FAILED",)
+"""Only a new sign-in of the owner helps."""
+NOISE = ("vehicleuseraccount-role", "vehicleuseraccount-permissions")
+"""Signals that are refused again and again although the connection is fine."""
+
+
+def note(link: CloudVehicle, error: CloudError) -> None:
+    """What a webhook says is wrong, or right again, with a vehicle."""
+    name = ":".join(part for part in (error.type, error.code) if part)
+    if error.resolved:
+        if link.error_code == name:
+            clear(link)
+        return
+    if error.type == "COMPATIBILITY":
+        link.incapable = sorted({*link.incapable, *error.signals})[:150]
+        return
+    if error.type == "PERMISSION" and (not error.signals or not _in_use(link, error.signals)):
+        return
+    link.error_code, link.error = name, words_of(error.type, error.code, error.words)
+    if name in BROKEN:
+        reconnect_needed(link.account, link.error)
+
+
+def clear(link: CloudVehicle) -> None:
+    """All is well again."""
+    link.error_code = link.error = ""
+
+
+def reconnect_needed(account: Account, words: str) -> None:
+    """Mark an account as broken, once, and tell who connected it."""
+    changed = Account.objects.filter(pk=account.pk, state=AccountState.ACTIVE).update(
+        state=AccountState.RECONNECT, error=words[:300]
+    )
+    account.state, account.error = AccountState.RECONNECT, words[:300]
+    if changed:
+        audit("smartcar.reconnect_needed", organization=account.organization, target=account)
+        transaction.on_commit(lambda: _tell(account.pk))
+
+
+def works_again(account: Account) -> None:
+    """A call went through."""
+    if account.state == AccountState.RECONNECT:
+        Account.objects.filter(pk=account.pk, state=AccountState.RECONNECT).update(state=AccountState.ACTIVE, error="")
+        account.state, account.error = AccountState.ACTIVE, ""
+
+
+def _tell(account_id: int) -> None:
+    name = "integrations.sources.smartcar.tasks.tell_reconnect"
+    try:
+        current_app.send_task(name, args=[account_id], retry=False)
+    except Exception:  # Redis is away: the page says it all the same
+        return
+
+
+def _in_use(link: CloudVehicle, codes: tuple[str, ...]) -> bool:
+    """Whether a refused signal is one that the vehicle told before, or the catalog has."""
+    return any(is_mapped(code) and code not in NOISE and code not in link.incapable for code in codes)

@@ -1,0 +1,29 @@
+"""Addresses of connections."""
+
+from django.urls import path, re_path
+
+from integrations.sources.smartcar import api, server_api, views
+
+urlpatterns = [
+    path("connections", views.Connections.as_view(), name="connections"),
+    path("connections/start", views.Start.as_view(), name="connect"),
+    path("connections/claim", views.Claim.as_view(), name="claim"),
+    path("connections/arm", views.Arm.as_view(), name="arm-webhook"),
+    path("connections/webhooks", views.Webhooks.as_view(), name="webhooks"),
+    path("connections/smartcar/return", views.Return.as_view(), name="connect-return"),
+    path("connections/<int:link_id>", views.ConnectionActions.as_view(), name="connection"),
+]
+server_urlpatterns = [
+    path("api/vehicles", server_api.Vehicles.as_view()),
+    re_path(
+        r"^api/vehicle/(?P<remote_id>[0-9a-f-]{36})/(?P<what>location|battery|odometer|charge-limits|all|latest-signals)$",
+        server_api.Vehicle.as_view(),
+    ),
+]
+api_urlpatterns = [
+    path("connections", api.Connections.as_view()),
+    path("connections/<int:link_id>", api.ConnectionDetail.as_view()),
+    path("connections/<int:link_id>/sync", api.ConnectionSync.as_view()),
+    path("webhooks", api.Webhooks.as_view()),
+    path("webhooks/<int:event_id>/replay", api.WebhookReplay.as_view()),
+]

@@ -1,0 +1,129 @@
+"""Smartcar's version 2, for accounts that were connected in its days: each has a token of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fleet.lib.outbound import Answer
+from integrations.sources.smartcar import allowance, tokens
+from integrations.sources.smartcar.calls import (
+    COMMAND_SECONDS,
+    MOST_PAGES,
+    PAGE,
+    READ_SECONDS,
+    RemoteVehicle,
+    call_with_token,
+    dict_of,
+    words_in,
+)
+from integrations.sources.smartcar.configuration import configuration
+from integrations.sources.smartcar.failures import Failure, Retry
+from integrations.sources.smartcar.legacy_signals import legacy_signals_of
+from integrations.sources.smartcar.models import Account, CloudVehicle
+from integrations.sources.smartcar.signals import Signal
+
+BATCH_PATHS = (
+    "/odometer", "/location", "/battery", "/charge", "/charge/limit", "/fuel", "/tires/pressure", "/engine/oil",
+    "/security",
+)  # fmt: skip
+"""What version 2 is asked for in one batch; each counts as a request of its own."""
+BATCH_PERMISSIONS = {
+    "/odometer": "read_odometer", "/location": "read_location", "/battery": "read_battery", "/charge": "read_charge",
+    "/charge/limit": "read_charge", "/fuel": "read_fuel", "/tires/pressure": "read_tires",
+    "/engine/oil": "read_engine_oil", "/security": "read_security",
+}  # fmt: skip
+COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lock": ("/security", {"action": "LOCK"}),
+    "unlock": ("/security", {"action": "UNLOCK"}),
+    "charge_start": ("/charge", {"action": "START"}),
+    "charge_stop": ("/charge", {"action": "STOP"}),
+    "charge_limit": ("/charge/limit", {}),
+    "destination": ("/navigation/destination", {}),
+}
+
+
+class Version2:
+    """``api.smartcar.com/v2.0``: an account's own token."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def vehicles(self) -> list[RemoteVehicle]:
+        """The ids of all pages, each with its attributes and permissions."""
+        found: list[RemoteVehicle] = []
+        for page in range(MOST_PAGES):
+            body = self._get("/vehicles", {"limit": str(PAGE), "offset": str(page * PAGE)})
+            ids = body.get("vehicles") if isinstance(body.get("vehicles"), list) else []
+            found += [self._vehicle(str(remote_id)) for remote_id in ids or ()]
+            if len(found) >= int(dict_of(body.get("paging")).get("count") or 0) or not ids:
+                break
+        return found
+
+    def user_id(self) -> str:
+        """The account's user; raises `Failure`."""
+        return str(self._get("/user", {}).get("id") or "")
+
+    def vin(self, remote_id: str) -> str:
+        """Where the owner consented to it."""
+        try:
+            return str(self._get(f"/vehicles/{remote_id}/vin", {}).get("vin") or "")
+        except Failure as failure:
+            if failure.retry is Retry.LATER:
+                raise
+            return ""
+
+    def signals(self, link: CloudVehicle, *, polling: bool) -> list[Signal]:
+        """One batch of what the owner consented to; it may wake the car."""
+        granted = [p for p in BATCH_PATHS if not link.permissions or BATCH_PERMISSIONS[p] in link.permissions]
+        paths = granted or list(BATCH_PATHS)
+        allowance.take(link, polling=polling, cost=len(paths))
+        requests = {"requests": [{"path": path} for path in paths]}
+        body = self._call("POST", f"/vehicles/{link.remote_id}/batch", requests).json()
+        if not isinstance(body, dict) or not isinstance(body.get("responses"), list):
+            raise Failure(502, "UPSTREAM", "INVALID_DATA", "Smartcar's answer is not what it documents.")
+        return legacy_signals_of(body["responses"])
+
+    def command(self, link: CloudVehicle, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Success is told by the answer's ``status``."""
+        allowance.take(link)
+        path, body = COMMANDS[name]
+        given = dict(arguments)
+        if "percent" in given:
+            given = {"limit": given["percent"] / 100}
+        answer = self._call("POST", f"/vehicles/{link.remote_id}{path}", {**body, **given}, COMMAND_SECONDS)
+        told = dict_of(answer.json())
+        if str(told.get("status", "")).lower() != "success":
+            raise Failure(502, "UPSTREAM", "UNKNOWN_ISSUE", "The maker's cloud did not confirm it.")
+        return {"status": "SUCCESS"}
+
+    def disconnect(self, link: CloudVehicle) -> None:
+        """Revoke the application's access to the vehicle."""
+        try:
+            self._call("DELETE", f"/vehicles/{link.remote_id}/application")
+        except Failure as failure:
+            if failure.status != 404:
+                raise
+
+    def _vehicle(self, remote_id: str) -> RemoteVehicle:
+        about = self._get(f"/vehicles/{remote_id}", {})
+        granted = self._get(f"/vehicles/{remote_id}/permissions", {"limit": "100"}).get("permissions")
+        year = about.get("year")
+        return RemoteVehicle(
+            remote_id, user_id=str(self._account.user_id), make=str(about.get("make") or ""),
+            model=str(about.get("model") or ""), year=year if isinstance(year, int) else None,
+            mode=self._account.mode, permissions=words_in(granted),
+        )  # fmt: skip
+
+    def _get(self, path: str, parameters: dict[str, str]) -> dict[str, Any]:
+        return dict_of(self._call("GET", path, parameters=parameters).json())
+
+    def _call(
+        self, method: str, path: str, body: Any = None, seconds: float = READ_SECONDS,
+        parameters: dict[str, str] | None = None,
+    ) -> Answer:  # fmt: skip
+        url = f"{configuration().api_url}/v2.0{path}"
+        headers = {"sc-unit-system": "metric"}
+        return call_with_token(
+            lambda spent: tokens.account_token(self._account, spent), method, url, headers, body, seconds, parameters
+        )

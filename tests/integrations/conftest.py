@@ -1,0 +1,95 @@
+"""A simulated maker's cloud, and a portal that knows it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx
+import pytest
+from django.conf import settings
+
+from tests.conftest import Team, make_team
+from tests.portal import Portal, eventually, running_portal
+from tests.smartcar_stub import Stub
+from tests.test_tenancy import sign_in
+
+SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "reference" / "smartcar-samples"
+
+
+@pytest.fixture(scope="session")
+def maker(_database: None) -> Iterator[Stub]:
+    """The maker's cloud of this test run."""
+    stub = Stub()
+    stub.start()
+    yield stub
+    stub.stop()
+
+
+@pytest.fixture(scope="session")
+def cloud_portal(maker: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """A web process with a Smartcar application; this process has the same settings, as a worker would."""
+    from fleet import env
+    from integrations.sources.smartcar.configuration import configuration
+
+    limits = {"API_CALLS_PER_MINUTE": "100000", "SMARTCAR_APPLICATION_REQUESTS": "1000000"}
+    variables = {**maker.settings(), **limits}
+    with running_portal(tmp_path_factory.mktemp("cloud"), **variables) as portal:
+        with mock.patch.dict(os.environ, variables):
+            values = env.smartcar(portal.url)
+        before = settings.SMARTCAR
+        settings.SMARTCAR = values
+        configuration.cache_clear()
+        yield portal
+        settings.SMARTCAR = before
+        configuration.cache_clear()
+
+
+@pytest.fixture
+def fleet(cloud_portal: Portal) -> Team:
+    """An organization on that portal."""
+    return make_team("Cloud")
+
+
+@pytest.fixture
+def endpoint(cloud_portal: Portal) -> Any:
+    """The address for deliveries, not armed."""
+    from integrations.sources.smartcar.models import WebhookEndpoint
+    from integrations.sources.smartcar.services import endpoint_of_the_portal
+
+    made = endpoint_of_the_portal()
+    WebhookEndpoint.objects.filter(pk=made.pk).update(armed_until=None)
+    made.refresh_from_db()
+    return made
+
+
+def page_of(portal: Portal, team: Team, role: str = "admin") -> httpx.Client:
+    """A signed-in browser without scripts."""
+    return sign_in(portal, team.users[role].email or "", team.password)
+
+
+def post(browser: httpx.Client, path: str, **form: str) -> httpx.Response:
+    """Send a form as a page does."""
+    token = browser.cookies["motorpool-csrf"]
+    return browser.post(path, data={**form, "csrfmiddlewaretoken": token}, headers={"Referer": str(browser.base_url)})
+
+
+def leads_to(answer: httpx.Response) -> str:
+    assert answer.status_code in (302, 303), answer.text[:500]
+    return answer.headers["Location"]
+
+
+def words(answer: httpx.Response) -> str:
+    """A page's text."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.text))
+
+
+def work_off() -> None:
+    """What the worker does with waiting deliveries."""
+    from integrations.sources.smartcar.processing import process_waiting
+
+    eventually(lambda: process_waiting() == 0, 20)
