@@ -34,7 +34,8 @@ let paused = false;
 
 const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const clock = (seconds: number) => new Date(seconds * 1000).toLocaleTimeString(undefined, { hour12: false });
-const digits = (value: number) => (Number.isInteger(value) || Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2);
+// As many digits as the value's size deserves; a place on the globe needs five.
+const digits = (value: number, unit = "") => unit === "°" && !Number.isInteger(value) ? 5 : (Number.isInteger(value) || Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2);
 
 function plotOf(signal: string, index: number, body: HTMLElement, series: Series): uPlot {
   const axis = { stroke: () => colour("--quiet"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false } };
@@ -137,12 +138,12 @@ function show(signal: string, value: unknown, time: number): void {
   }
   if (time < Number(row.age.dataset["time"] ?? 0)) return;
   row.age.dataset["time"] = String(time);
-  pending.set(row.value, typeof value === "number" ? value.toFixed(digits(value)) : String(value));
+  pending.set(row.value, typeof value === "number" ? value.toFixed(digits(value, units.get(signal))) : String(value));
   if (typeof value === "number") {
     const chart = charts.get(signal);
     if (chart) {
       chart.series.push(time, value, span);
-      pending.set(chart.value, value.toFixed(digits(value)));
+      pending.set(chart.value, value.toFixed(digits(value, units.get(signal))));
     }
   }
 }

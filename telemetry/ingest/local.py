@@ -63,6 +63,12 @@ def store_readings(organization_id: int, source: str, readings: Sequence[Reading
     return Stored(totals[0], totals[1], totals[2], tuple(reasons[:5]))
 
 
+def close() -> None:
+    """Let go of this thread's connections."""
+    if hasattr(_own, "writer"):
+        _own.writer.close()
+
+
 def _store(organization_id: int, rows: list[Row]) -> tuple[tuple[int, int, int], list[str]]:
     body = Body(rows=rows)
     parts = parts_of(body)

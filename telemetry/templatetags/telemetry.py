@@ -16,10 +16,12 @@ def epoch(time: str | None) -> str:
 
 
 @register.filter
-def reading(value: float | str | None) -> str:
-    """A value with as many digits as its size deserves."""
+def reading(value: float | str | None, unit: str = "") -> str:
+    """A value with as many digits as its size deserves; a place on the globe needs five."""
     if value is None:
         return "–"
     if isinstance(value, str):
         return value
+    if unit == "°" and not value.is_integer():
+        return f"{value:.5f}"
     return f"{value:.{0 if abs(value) >= 100 or value.is_integer() else 1 if abs(value) >= 10 else 2}f}"

@@ -35,6 +35,7 @@ def cloud_portal(maker: Stub, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A web process with a Smartcar application; this process has the same settings, as a worker would."""
     from fleet import env
     from integrations.sources.smartcar.configuration import configuration
+    from telemetry.ingest import local
 
     limits = {"API_CALLS_PER_MINUTE": "100000", "SMARTCAR_APPLICATION_REQUESTS": "1000000"}
     variables = {**maker.settings(), **limits}
@@ -45,6 +46,7 @@ def cloud_portal(maker: Stub, tmp_path_factory: pytest.TempPathFactory) -> Itera
         settings.SMARTCAR = values
         configuration.cache_clear()
         yield portal
+        local.close()
         settings.SMARTCAR = before
         configuration.cache_clear()
 

@@ -138,3 +138,9 @@ def _car(state: State, car: Vehicle, owner: str) -> str:
     forms += pages.button(action, {"locked": word[0]}, word[1])
     forms += pages.number(action, "drive_km", "Drive, km", "1", 0, FARTHEST_KM, "Drive", car.vin)
     return f"<article><h2>{escape(now['name'])}</h2>{pages.items(facts)}{forms}</article>"
+
+
+@route("GET", "/favicon.ico")
+def icon(state: State, call: Call) -> Reply:
+    """None; but a browser asks."""
+    return Reply(204)

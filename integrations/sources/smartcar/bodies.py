@@ -187,7 +187,7 @@ def trouble_codes(body: Body) -> Readings:
 
 def _placed(entries: list[Any]) -> list[tuple[str, Body]]:
     """Entries with the names of their places; those elsewhere are left out."""
-    found = []
+    found: list[tuple[str, Body]] = []
     for entry in entries:
         if isinstance(entry, dict):
             row, column = number_of(entry.get("row")), number_of(entry.get("column"))

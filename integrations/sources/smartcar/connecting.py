@@ -17,7 +17,7 @@ from django.utils import timezone
 from fleet.accounts.models import Organization, User
 from fleet.accounts.services import audit
 from fleet.lib.errors import MotorpoolError
-from integrations.sources.smartcar import polling, tokens
+from integrations.sources.smartcar import polling, tokens, troubles
 from integrations.sources.smartcar.calls import READ_SECONDS, RemoteVehicle, call_with_token, dict_of
 from integrations.sources.smartcar.client import cloud_of
 from integrations.sources.smartcar.configuration import configuration
@@ -140,6 +140,7 @@ def finish(session: ConnectSession, query: Mapping[str, str], request: Any = Non
         if session.again is not None and query.get("vehicle_id") == str(session.again.remote_id):
             account = session.again.account
             found = [r for r in cloud_of(account).vehicles() if _is_ours(r, account, session.organization)]
+            troubles.works_again(account)
         elif session.generation == Generation.V2:
             account = _account_by_code(session, query.get("code", ""))
             found = cloud_of(account).vehicles()

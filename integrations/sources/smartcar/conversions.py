@@ -109,8 +109,8 @@ def list_of(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _spelled(unit: Any) -> str | None:
+def _spelled(unit: Any) -> str:
     """A unit as the quantities spell it: ``kilowatt_hours`` and ``Kilowatt-Hours`` are one."""
     if unit is None:
         return ""
-    return _BETWEEN_WORDS.sub("", unit).lower() if isinstance(unit, str) else None
+    return _BETWEEN_WORDS.sub("", unit).lower() if isinstance(unit, str) else "no unit at all"
