@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chaos import collectors, kills, outages
+from chaos import collectors, kills, outages, webhooks
 
 RESULTS = Path("chaos-results")
 EVERYTHING = ["postgres", "postgres", "redis", "web", "web", "worker", "worker", "beat", "freeze"]
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--outage", type=float, default=60, help="seconds of an outage of PostgreSQL")
     parser.add_argument("--variants", default=",".join(SABOTAGES), help="sabotages to try")
-    parser.add_argument("--only", default="kills,sabotage,collectors,redis,postgres,overload,partitions")
+    parser.add_argument("--only", default="kills,sabotage,collectors,webhooks,redis,postgres,overload,partitions")
     options = parser.parse_args()
     begun = time.monotonic()
 
@@ -66,6 +66,7 @@ def _parts(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str,
             if variant in options.variants.split(",")
         ],
         "collectors": lambda: [collectors.run(options.seed, options.readings, options.kills, say)],
+        "webhooks": lambda: webhooks.run(say),
         "redis": lambda: outages.redis_faults(options.outage / 2, say),
         "postgres": lambda: outages.postgres_faults(options.outage, say),
         "overload": lambda: outages.overload(options.outage / 2, say),

@@ -103,7 +103,7 @@ class ConnectionSync(APIView):
     def post(self, request: Request, link_id: int) -> Response:
         """Within the allowance."""
         link = _link(request, link_id)
-        polling.sync_soon(CloudVehicle.objects.filter(pk=link.pk))
+        polling.sync_soon(selectors.links_of(link.organization).filter(pk=link.pk))
         return Response(status=status.HTTP_202_ACCEPTED)
 
 

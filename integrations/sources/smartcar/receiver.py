@@ -30,6 +30,7 @@ OLD_PATH = "/webhook"
 MOST_BYTES = 262_144
 """Smartcar's deliveries have at most 50 kB."""
 KNOWN_SECONDS = 10.0
+_CHALLENGE = [(b"www-authenticate", b'SC-Signature realm="motorpool"')]
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +53,7 @@ class Receiver:
         except ClientGone:
             return None
         except MotorpoolError as error:
-            return await refuse(receive, send, error)
+            return await refuse(receive, send, error, _CHALLENGE if error.status == 401 else ())
         except DatabaseError:
             return await refuse(receive, send, NO_DATABASE)
         return await respond(send, 200, answer)

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from fleet.accounts.access import access
+from fleet.lib.api import NotFound
 from integrations.sources.smartcar import selectors
 from integrations.sources.smartcar.events import event_of
 from integrations.sources.smartcar.models import CloudVehicle
@@ -99,6 +100,8 @@ def _newest(link: CloudVehicle, what: str) -> dict[str, Any] | None:
         ),
         "charge-limits": (("charge.limit",), lambda: {"charge_limits": _unit(value("charge.limit"), "percent")}),
     }
+    if what not in shapes:
+        raise NotFound
     names, shape = shapes[what]
     times = [signals[name]["time"] for name in names if name in signals]
     return {"timestamp": max(times), **shape()} if times else None

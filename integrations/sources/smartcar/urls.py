@@ -1,6 +1,6 @@
 """Addresses of connections."""
 
-from django.urls import path, re_path
+from django.urls import path
 
 from integrations.sources.smartcar import api, server_api, views
 
@@ -15,10 +15,7 @@ urlpatterns = [
 ]
 server_urlpatterns = [
     path("api/vehicles", server_api.Vehicles.as_view()),
-    re_path(
-        r"^api/vehicle/(?P<remote_id>[0-9a-f-]{36})/(?P<what>location|battery|odometer|charge-limits|all|latest-signals)$",
-        server_api.Vehicle.as_view(),
-    ),
+    path("api/vehicle/<str:remote_id>/<str:what>", server_api.Vehicle.as_view()),
 ]
 api_urlpatterns = [
     path("connections", api.Connections.as_view()),

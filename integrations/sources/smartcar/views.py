@@ -17,7 +17,7 @@ from fleet.lib.api import NotFound
 from fleet.lib.errors import MotorpoolError
 from integrations.sources.smartcar import connecting, polling, processing, selectors, services
 from integrations.sources.smartcar.configuration import configuration
-from integrations.sources.smartcar.models import CloudVehicle, EventState
+from integrations.sources.smartcar.models import EventState
 from vehicles.access import find_vehicle
 from vehicles.models import Vehicle
 
@@ -110,7 +110,7 @@ class ConnectionActions(MemberRequired, View):
         action = request.POST.get("action")
         try:
             if action == "sync":
-                polling.sync_soon(CloudVehicle.objects.filter(pk=link.pk))
+                polling.sync_soon(selectors.links_of(found.organization).filter(pk=link.pk))
                 messages.success(request, f"{link.vehicle} is asked now.")
             elif action == "reconnect":
                 address = connecting.begin(
@@ -195,7 +195,7 @@ class Webhooks(MemberRequired, View):
 
 def vehicle_panel(vehicle: Vehicle) -> dict[str, Any] | None:
     """What the vehicle page shows of its connection; None without one (`telemetry.views.PANELS`)."""
-    link = CloudVehicle.objects.filter(vehicle=vehicle, disconnected_at=None).select_related("account").first()
+    link = selectors.links_of(vehicle.organization).filter(vehicle=vehicle).first()
     if link is None:
         return None
     return {"template": "smartcar/panel.html", "link": link, **selectors.describe(link)}
