@@ -120,7 +120,7 @@ charge.current | A | -1000..1000 | | Charging current
 charge.active | 1 | boolean | | Whether it charges
 charge.current_max | A | 0..3000 | | Largest charging current on offer
 charge.current_requested | A | 0..3000 | | Charging current that the vehicle asks for
-charge.phases | 1 | 0..12 | | Phases in use by the charger
+charge.phases | 1 | 0..12 | | Phases that the charger offers
 charge.rate | km/h | 0..5000 | | Range added per hour of charging
 charge.energy_added | kWh | 0..1000 | | Energy added in the latest charge
 charge.time_to_complete | min | 0..100000 | | Time until the charge limit is reached

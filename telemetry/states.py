@@ -34,6 +34,7 @@ NEEDED_SIGNALS = frozenset(
         "charge.state",
         "charge.plugged_in",
         "charge.power",
+        "charge.active",
     )
 )
 
@@ -68,7 +69,9 @@ def judge(
         value, time = readings.get(name, (0.0, 0.0))
         if isinstance(value, float) and value > MOVING_KMH and time > (moved_at or 0.0):
             moved_at = time
+    told = "charge.state" in readings  # it knows better than the plain switch beside it
     charging = _text(readings, "charge.state") == "charging" or _number(readings, "charge.power") > 0
+    charging = charging or (not told and _number(readings, "charge.active") == 1)
     on = _is_on(readings, last_time)
     recently = last_time - (moved_at or 0.0) <= MOVING_SECONDS
     if (charging or on or recently) and now - last_time > offline_after:

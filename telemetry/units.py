@@ -29,6 +29,7 @@ IMPERIAL = {
     "kPa": Conversion("psi", 1 / PSI_IN_KPA),
     "°C": Conversion("°F", 9 / 5, 32),
     "m": Conversion("ft", 1 / FOOT_IN_M),
+    "L": Conversion("gal", 1 / GALLON_IN_L),
     "L/h": Conversion("gal/h", 1 / GALLON_IN_L),
 }
 SYSTEMS = ("metric", "imperial")

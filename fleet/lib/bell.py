@@ -1,12 +1,15 @@
-"""A doorbell that rings a Celery task: coalesced, and never in the way of whoever pushes the button."""
+"""Doorbells of Celery tasks: never in the way of whoever pushes the button."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import structlog
+from celery import current_app
 
 LEAST_SECONDS = 0.2
 AFTER_FAILURE = 3.0
@@ -36,3 +39,18 @@ class Bell:
             except Exception as error:
                 log.warning("bell.unavailable", error=str(error)[:200])
                 time.sleep(AFTER_FAILURE)  # beat finds what was not announced
+
+
+_sender = ThreadPoolExecutor(1, thread_name_prefix="announce")
+
+
+def announce(task: str, *args: Any, expires: float = 60) -> None:
+    """Send a task by its name, beside whoever asks: Redis is never waited for. Beat finds what was not announced."""
+    _sender.submit(_send, task, args, expires)
+
+
+def _send(task: str, args: tuple[Any, ...], expires: float) -> None:
+    try:
+        current_app.send_task(task, args=args, expires=expires, retry=False)
+    except Exception as error:
+        log.warning("bell.unavailable", task=task, error=str(error)[:200])

@@ -9,15 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-import structlog
-from celery import current_app
-
+from fleet.lib import bell
 from telemetry.models import Command
 from vehicles.models import Vehicle
 
 CARRIERS = {"smartcar": "integrations.sources.smartcar.commands"}
-
-log = structlog.get_logger(__name__)
 
 
 def carrier_of(vehicle: Vehicle) -> Any:
@@ -27,7 +23,4 @@ def carrier_of(vehicle: Vehicle) -> Any:
 
 def announce(command: Command) -> None:
     """Tell a worker; beat finds what was not announced."""
-    try:
-        current_app.send_task("telemetry.tasks.carry_out", args=[str(command.pk)], expires=60, retry=False)
-    except Exception as error:
-        log.warning("bell.unavailable", error=str(error)[:200])
+    bell.announce("telemetry.tasks.carry_out", str(command.pk))

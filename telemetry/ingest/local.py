@@ -11,9 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import structlog
-from celery import current_app
-
+from fleet.lib import bell
 from telemetry import store
 from telemetry.ingest import names as directory
 from telemetry.ingest.decode import decode, wanted_names
@@ -24,7 +22,6 @@ from telemetry.ingest.writer import Writer
 from telemetry.live import messages, notify
 from telemetry.readings import Outcome
 
-log = structlog.get_logger(__name__)
 _own = threading.local()
 
 
@@ -85,7 +82,7 @@ def _store(organization_id: int, rows: list[Row]) -> tuple[tuple[int, int, int],
     changed = [(b, o) for b, o in zip(decoded.blocks, outcomes, strict=True) if o.changed]
     if changed:
         notify.publish_encoded(organization_id, [messages.of_block(b, o.version) for b, o in changed])
-        _ring()
+        bell.announce("telemetry.tasks.run_sinks", expires=30)
     duplicates = sum(outcome.duplicates for outcome in outcomes)
     reasons = [f"{entry.signal or entry.vehicle}: {entry.detail}" for entry in decoded.refused.kept[:5]]
     return (decoded.readings, duplicates, decoded.refused.count), reasons
@@ -96,11 +93,3 @@ def _writer() -> Writer:
         _own.writer = Writer(store.Partitions(), lambda: True)
     writer: Writer = _own.writer
     return writer
-
-
-def _ring() -> None:
-    """Tell the sinks; the sweeper finds what was not announced."""
-    try:
-        current_app.send_task("telemetry.tasks.run_sinks", expires=30, retry=False)
-    except Exception as error:
-        log.warning("bell.unavailable", error=str(error)[:200])

@@ -47,7 +47,7 @@ def test_two_cars_are_connected_and_a_webhook_moves_the_page(page: Page, demo: D
     for address in addresses:
         page.goto(demo.url + address)
         for signal in ("location.latitude", "location.longitude", "vehicle.odometer"):
-            eventually(lambda signal=signal: value(page, signal), 20)  # type: ignore[misc]
+            eventually(lambda signal=signal: value(page, signal), 60)  # type: ignore[misc]
         if value(page, "traction_battery.soc"):
             electric = address
         else:

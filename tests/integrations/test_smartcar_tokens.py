@@ -111,7 +111,14 @@ tokens.account_token(Account.objects.get(pk=int(sys.argv[1])))
 """
 
 
-@pytest.mark.parametrize("where", ["before the call", "between answer and save", "between save and release"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param("before the call", marks=pytest.mark.long),
+        "between answer and save",
+        "between save and release",
+    ],
+)
 def test_a_killed_worker_costs_no_account(cloud_portal: Portal, maker: Stub, fleet: Team, where: str) -> None:
     import os
 
@@ -216,7 +223,7 @@ def interleave(maker: Stub, calls: int) -> None:
 
 @pytest.mark.usefixtures("cloud_portal")
 def test_no_call_bears_anothers_credentials(maker: Stub) -> None:
-    interleave(maker, 1_000)
+    interleave(maker, 400)
 
 
 @pytest.mark.long

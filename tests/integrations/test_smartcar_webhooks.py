@@ -88,7 +88,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "v4_vehicle_state_first_delivery.captured-shape.json": {"charge.plugged_in": 1, "charge.limit": 80},
     "v4_vehicle_state.captured-shape-2025-09.json": {"vehicle.odometer": 62041},
-    "v4_vehicle_state_ice_fraction_quirk.captured-shape.json": {"fuel.level": 77},
+    "v4_vehicle_state_ice_fraction_quirk.captured-shape.json": {"fuel.level": 77, "vehicle.range": 239},
     "v4_vehicle_state_test_mode.json": {"charge.plugged_in": 1, "charge.state": "charging"},
     "v4_vehicle_state_simulated.json": {"charge.state": "charging"},
     "v2_scheduled.json": {"traction_battery.soc": 58, "location.latitude": 52.5208},

@@ -29,6 +29,8 @@ HALF_HOUR = 1800.0
         ({"vehicle.speed": (80.0, -7200)}, -7200, None, "offline"),
         ({"vehicle.ignition": (0.0, -7200)}, -7200, -9000, "parked"),  # its device sleeps
         ({"charge.state": ("complete", -7200)}, -7200, None, "parked"),
+        ({"charge.active": (1.0, 0)}, 0, None, "charging"),
+        ({"charge.active": (1.0, 0), "charge.state": ("complete", 0)}, 0, None, "parked"),
     ],
 )
 def test_rules(readings: dict[str, Reading], last: float | None, moved: float | None, state: str) -> None:

@@ -15,6 +15,8 @@ from integrations.sources.smartcar.failures import Failure
 from integrations.sources.smartcar.models import Application, CloudVehicle
 from integrations.sources.smartcar.tokens import application
 
+OWN_LIMIT = "OWN_LIMIT"
+"""The code of a refusal that is ours, made before anything was sent."""
 REFILL_PER_SECOND = 2 / 60
 RESERVE = 20
 """Requests of the bucket that polls leave for what people ask."""
@@ -36,12 +38,12 @@ def take(link: CloudVehicle | None, *, polling: bool = False, cost: int = 1, now
         row = Application.objects.select_for_update().get(pk=1)
         if row.paused_until and row.paused_until > now:
             wait = (row.paused_until - now).total_seconds()
-            raise Failure(429, "RATE_LIMIT", "SMARTCAR_API", "Smartcar has asked for patience.", wait)
+            raise Failure(429, "RATE_LIMIT", OWN_LIMIT, "Smartcar has asked for patience.", wait)
         size = settings.application_requests
         since = (now - row.bucket_at).total_seconds() if row.bucket_at else 0.0
         held = min(float(size), (size if row.bucket is None else row.bucket) + max(0.0, since) * REFILL_PER_SECOND)
         if held < cost + (min(RESERVE, size // 2) if polling else 0):
-            raise Failure(429, "RATE_LIMIT", "SMARTCAR_API", "Too many calls at once.", 30)
+            raise Failure(429, "RATE_LIMIT", OWN_LIMIT, "Too many calls at once.", 60)
         if link is not None:
             _count(link, cost, now)
         row.bucket, row.bucket_at = held - cost, now

@@ -240,7 +240,7 @@ def _import(account: Account, found: Iterable[RemoteVehicle], request: Any) -> l
             subscribe(str(account.user_id), remote.remote_id)
         except Failure as failure:  # the poll goes on without webhooks, and the page says so
             CloudVehicle.objects.filter(pk=made.pk).update(
-                error_code="SUBSCRIPTION", error=f"Its webhook could not be ordered: {failure}"[:300]
+                error_code=troubles.NO_WEBHOOKS, error=f"Its webhook could not be ordered: {failure}"[:300]
             )
     return links
 

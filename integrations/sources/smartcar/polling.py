@@ -8,14 +8,16 @@ what was used may run ahead of the month by a tenth of it.
 from __future__ import annotations
 
 import calendar
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from celery import current_app
 from django.db.models import F, Q
 from django.utils import timezone
 
+from fleet.lib import bell
+from fleet.lib.errors import MotorpoolError
 from integrations.sources.smartcar import allowance, troubles
 from integrations.sources.smartcar.client import cloud_of
 from integrations.sources.smartcar.configuration import configuration
@@ -34,6 +36,7 @@ AHEAD_SHARE = 0.1
 CLAIM = timedelta(minutes=5)
 """How long a poll has before another worker may try."""
 AT_ONCE = 50
+TASK_SECONDS = 45.0
 
 log = structlog.get_logger(__name__)
 
@@ -41,9 +44,18 @@ log = structlog.get_logger(__name__)
 def poll_due(now: datetime | None = None) -> int:
     """Poll the vehicles whose turn it is; returns how many."""
     now = now or timezone.now()
-    due = CloudVehicle.objects.filter(disconnected_at=None, poll_at__lte=now, account__state=AccountState.ACTIVE)
-    links = list(due.filter(Q(not_before=None) | Q(not_before__lte=now)).order_by("poll_at")[:AT_ONCE])
-    return sum(claim_and_poll(link.pk, now) for link in links)
+    connected = CloudVehicle.objects.filter(disconnected_at=None).exclude(account__state=AccountState.DISCONNECTED)
+    due = connected.filter(Q(not_before=None) | Q(not_before__lte=now), poll_at__lte=now)
+    deadline = time.monotonic() + TASK_SECONDS
+    polled = 0
+    for link_id in due.order_by("poll_at").values_list("pk", flat=True)[:AT_ONCE]:
+        if time.monotonic() > deadline:  # the next turn goes on
+            break
+        try:
+            polled += claim_and_poll(link_id, now)
+        except Exception:  # one car's trouble is no other's; its turn comes again when the claim ends
+            log.exception("smartcar.poll_broke", link=link_id)
+    return polled
 
 
 def claim_and_poll(link_id: int, now: datetime | None = None) -> bool:
@@ -65,13 +77,19 @@ def poll(link: CloudVehicle, now: datetime) -> None:
         _failed(link, failure if isinstance(failure, Failure) else Failure(503, "SERVER", "", str(failure)), now)
         return
     readings = readings_from(link, signals, now.timestamp())
-    stored = store_readings(link.organization_id, SOURCE, readings) if readings else None
+    try:
+        stored = store_readings(link.organization_id, SOURCE, readings) if readings else None
+    except MotorpoolError as error:
+        log.warning("smartcar.not_stored", vehicle=link.vehicle_id, error=error.detail)
+        CloudVehicle.objects.filter(pk=link.pk).update(poll_at=now + timedelta(seconds=30))
+        return
     news = stored is not None and stored.readings > stored.duplicates
     link.quiet_polls = 0 if news else min(100, link.quiet_polls + 1)
     link.last_poll = now
     link.last_sync = max(filter(None, (link.last_sync, now)))
     link.poll_failures, link.not_before = 0, None
-    troubles.clear(link)
+    if link.error_code != troubles.NO_WEBHOOKS:
+        troubles.clear(link)
     troubles.works_again(link.account)
     save([link])
     CloudVehicle.objects.filter(pk=link.pk).update(poll_at=now + interval(link, now))
@@ -92,10 +110,7 @@ def sync_soon(links: Any) -> None:
     """Let the vehicles of a query be polled now, whoever asked for patience excepted."""
     changed = links.filter(disconnected_at=None).update(poll_at=timezone.now(), quiet_polls=F("quiet_polls") * 0)
     if changed:
-        try:
-            current_app.send_task("integrations.sources.smartcar.tasks.poll", expires=60, retry=False)
-        except Exception as error:
-            log.warning("bell.unavailable", error=str(error)[:200])
+        bell.announce("integrations.sources.smartcar.tasks.poll")
 
 
 def _pace(link: CloudVehicle, now: datetime) -> timedelta:
@@ -121,6 +136,10 @@ def _collector_live(link: CloudVehicle, now: datetime) -> bool:
 
 
 def _failed(link: CloudVehicle, failure: Failure, now: datetime) -> None:
+    if failure.code == allowance.OWN_LIMIT:  # not the car's fault: its turn comes later
+        wait = timedelta(seconds=failure.retry_after or 60)
+        CloudVehicle.objects.filter(pk=link.pk).update(poll_at=now + wait)
+        return
     link.poll_failures = min(100, link.poll_failures + 1)
     link.last_poll = now
     link.error_code, link.error = failure.name[:80], str(failure)[:300]

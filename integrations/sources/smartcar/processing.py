@@ -22,6 +22,7 @@ from telemetry.ingest.local import Reading, store_readings
 
 SOURCE = "smartcar"
 AT_ONCE = 200
+RANGES = ("traction_battery.range", "fuel.range")
 MOST_ATTEMPTS = 8
 KEEP_DAYS = 30
 
@@ -98,6 +99,8 @@ def _apply(row: WebhookEvent, event: Event, links: dict[str, list[CloudVehicle]]
             row.readings += sum(len(reading.values) for reading in found)
             link.last_webhook = max(filter(None, (link.last_webhook, row.received_at)))
             link.last_sync = max(filter(None, (link.last_sync, row.received_at)))
+            if link.error_code == troubles.NO_WEBHOOKS:
+                troubles.clear(link)
             for error in event.errors:
                 troubles.note(link, error)
     row.organizations = sorted(organizations)
@@ -134,10 +137,21 @@ def readings_from(link: CloudVehicle, signals: Iterable[Signal], otherwise: floa
             by_time.setdefault(at, {}).update(values)
         if signal.body is not None and (not values or not is_mapped(signal.code)):
             known = link.raw.get(signal.code)
-            if known is None or at >= known.get("time", 0):
+            newer = known is None or at >= known.get("time", 0)
+            if newer and r"\x00" not in repr(signal.body):
                 link.raw[signal.code] = {"time": at, "body": dict(signal.body)}
     link.incapable = sorted(incapable)[:150]
+    _add_range(by_time)
     return [Reading(link.vehicle_id, at, values) for at, values in sorted(by_time.items())]
+
+
+def _add_range(by_time: dict[float, dict[str, Any]]) -> None:
+    """The vehicle's range, where it has only one: a plug-in hybrid tells one of its battery and one of its fuel."""
+    kinds = {name for values in by_time.values() for name in RANGES if name in values}
+    for name in kinds if len(kinds) == 1 else ():
+        for values in by_time.values():
+            if name in values:
+                values["vehicle.range"] = values[name]
 
 
 def save(links: Iterable[CloudVehicle]) -> None:

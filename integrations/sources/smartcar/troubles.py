@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celery import current_app
 from django.db import transaction
 
 from fleet.accounts.services import audit
+from fleet.lib import bell
 from integrations.sources.smartcar.failures import words_of
 from integrations.sources.smartcar.models import Account, AccountState, CloudVehicle
 from integrations.sources.smartcar.signals import is_mapped
@@ -15,6 +15,8 @@ from integrations.sources.smartcar.signals import is_mapped
 if TYPE_CHECKING:
     from integrations.sources.smartcar.events import CloudError
 
+NO_WEBHOOKS = "SUBSCRIPTION"
+"""Noted where a vehicle's webhook could not be ordered; ended by its first one."""
 BROKEN = ("CONNECTED_SERVICES_ACCOUNT:AUTHENTICATION_FAILED",)
 """Only a new sign-in of the owner helps."""
 NOISE = ("vehicleuseraccount-role", "vehicleuseraccount-permissions")
@@ -27,6 +29,8 @@ def note(link: CloudVehicle, error: CloudError) -> None:
     if error.resolved:
         if link.error_code == name:
             clear(link)
+        if name in BROKEN:
+            works_again(link.account)
         return
     if error.type == "COMPATIBILITY":
         link.incapable = sorted({*link.incapable, *error.signals})[:150]
@@ -62,11 +66,7 @@ def works_again(account: Account) -> None:
 
 
 def _tell(account_id: int) -> None:
-    name = "integrations.sources.smartcar.tasks.tell_reconnect"
-    try:
-        current_app.send_task(name, args=[account_id], retry=False)
-    except Exception:  # Redis is away: the page says it all the same
-        return
+    bell.announce("integrations.sources.smartcar.tasks.tell_reconnect", account_id, expires=86_400)
 
 
 def _in_use(link: CloudVehicle, codes: tuple[str, ...]) -> bool:

@@ -66,6 +66,7 @@ class Version2:
 
     def vin(self, remote_id: str) -> str:
         """Where the owner consented to it."""
+        allowance.take(None)
         try:
             return str(self._get(f"/vehicles/{remote_id}/vin", {}).get("vin") or "")
         except Failure as failure:

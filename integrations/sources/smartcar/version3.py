@@ -41,6 +41,7 @@ class Version3:
 
     def vin(self, remote_id: str) -> str:
         """From the signal of that name."""
+        allowance.take(None)
         try:
             body = self._call("GET", f"/vehicles/{remote_id}/signals/vehicleidentification-vin").json()
         except Failure as failure:
