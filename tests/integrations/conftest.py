@@ -11,7 +11,9 @@ from unittest import mock
 
 import httpx
 import pytest
+import redis
 from django.conf import settings
+from django.db import connection
 
 from tests.conftest import Team, make_team
 from tests.portal import Portal, eventually, running_portal
@@ -46,6 +48,7 @@ def cloud_portal(maker: Stub, tmp_path_factory: pytest.TempPathFactory) -> Itera
         settings.SMARTCAR = values
         configuration.cache_clear()
         yield portal
+        assert written_down(maker, portal) == []
         local.close()
         settings.SMARTCAR = before
         configuration.cache_clear()
@@ -95,3 +98,30 @@ def work_off() -> None:
     from integrations.sources.smartcar.processing import process_waiting
 
     eventually(lambda: process_waiting() == 0, 20)
+
+
+def secrets_of(maker: Stub) -> set[str]:
+    """Every token that was given out, and the application's own secrets."""
+    state = maker.state
+    own = {state.application.client_secret, state.application.management_token}
+    return {*state.app_tokens, *state.access_tokens, *state.refresh_tokens, *own}
+
+
+def written_down(maker: Stub, portal: Portal) -> list[str]:
+    """Where a secret stands: tables (as text), Redis with the queues of tasks, the log."""
+    texts: dict[str, str] = {"log": portal.log.read_text(errors="replace")}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+        for (table,) in cursor.fetchall():
+            if table.startswith("telemetry_frame"):  # numbers, and partitions that come and go
+                continue
+            cursor.execute(f'SELECT t::text FROM "{table}" AS t LIMIT 200000')
+            texts[table] = "\n".join(row[0] or "" for row in cursor.fetchall())
+    store = redis.Redis.from_url(settings.REDIS_URL)
+    for key in store.scan_iter(count=1000):
+        kind = store.type(key)
+        read: Any = {b"string": store.get, b"list": lambda name: store.lrange(name, 0, -1), b"hash": store.hgetall}.get(
+            kind
+        )  # type: ignore[call-overload]
+        texts[f"redis {key!r}"] = repr(read(key)) if read else ""
+    return [name for name, text in texts.items() for secret in secrets_of(maker) if secret in text]
