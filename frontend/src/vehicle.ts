@@ -175,6 +175,8 @@ async function refreshUnits(): Promise<void> {
     for (const [signal, reading] of Object.entries(latest.signals)) {
       if (rows.has(signal)) continue;
       addRow(signal, reading.unit, reading.source);
+      // What a maker's cloud told may be all that it tells for hours.
+      show(signal, reading.value, Date.parse(reading.time) / 1000);
     }
     chooseCharts([...rows.keys()]);
     await loadHistory();
@@ -194,6 +196,7 @@ function addRow(signal: string, unit: string, source: string): void {
   });
   cells[0]!.textContent = signal;
   cells[1]!.className = "number";
+  cells[1]!.dataset["value"] = "";
   cells[3]!.className = "quiet";
   cells[3]!.dataset["time"] = "0";
   table.append(row);

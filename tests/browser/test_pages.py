@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -129,3 +130,23 @@ def test_keys_lead_to_pages(page: Page, demo: Demo) -> None:
     page.wait_for_url(demo.url + "/vehicles")
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "search"
+
+
+def test_a_signal_that_is_told_once_is_shown(page: Page, demo: Demo, trouble: Trouble) -> None:
+    """A page that is open before its vehicle's first reading shows it, though no second one follows."""
+    with httpx.Client(base_url=demo.url, headers={"Authorization": f"Bearer {demo.facts['api_token']}"}) as api:
+        vehicle = api.post("/api/v1/vehicles", json={"name": "Told once"}).json()["id"]
+        key = api.post("/api/v1/devices", json={"name": "once", "vehicles": [vehicle]}).json()["key"]
+    sign_in(page, demo.url, demo.facts["users"]["viewer"])
+    page.goto(f"{demo.url}/vehicles/{vehicle}")
+    eventually(lambda: page.locator("[data-freshness]").inner_text() != "Connecting …", 15)
+    row = {
+        "time": time.time(),
+        "source": "smartcar",
+        "values": {"location.latitude": 52.52081, "vehicle.odometer": 48211},
+    }
+    headers = {"Authorization": f"Bearer {key}"}
+    assert httpx.post(f"{demo.url}/api/v1/telemetry", json={"rows": [row]}, headers=headers).status_code == 200
+    eventually(lambda: page.locator('[data-signal="vehicle.odometer"] [data-value]').inner_text() == "48211", 10)
+    eventually(lambda: page.locator('[data-signal="location.latitude"] [data-value]').inner_text() == "52.52081", 5)
+    assert trouble == Trouble()
