@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from smtplib import SMTPException
 
 import structlog
 from celery import shared_task
@@ -42,7 +43,7 @@ def refresh_tokens() -> None:
             log.warning("smartcar.refresh_failed", account=account.pk, failure=str(failure)[:200])
 
 
-@shared_task
+@shared_task(autoretry_for=(OSError, SMTPException), retry_backoff=5, retry_backoff_max=60, max_retries=8)
 def tell_reconnect(account_id: int) -> None:
     """Write to whoever connected an account that it has to be connected again."""
     account = Account.objects.select_related("connected_by", "organization").get(pk=account_id)
