@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from celery import shared_task
 
+from fleet.lib import background
 from telemetry import retention, sinks, state_sink, store
 from telemetry.commands import carrying, queue
 
@@ -30,10 +31,10 @@ def expire_commands() -> None:
     queue.expire()
 
 
-@shared_task(time_limit=300, soft_time_limit=280)
+@shared_task
 def carry_out(command_id: str) -> None:
-    """Carry out one command through a maker's cloud, and wait for its end."""
-    carrying.carry_out(command_id)
+    """Begin to carry out one command through a maker's cloud; where all hands are full it is announced again."""
+    background.run(carrying.carry_out, command_id)
 
 
 @shared_task

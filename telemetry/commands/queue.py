@@ -175,7 +175,7 @@ def expire() -> int:
     ).update(
         state=CommandState.TIMED_OUT,
         finished_at=F("expires_at"),
-        detail="No agent was connected in time, or it did not answer.",
+        detail="Nobody carried it out in time, or its end was not told.",
     )
 
 

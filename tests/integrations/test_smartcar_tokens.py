@@ -18,13 +18,13 @@ from django.db import connection
 from django.utils import timezone
 
 from fleet.lib import encryption
-from integrations.sources.smartcar import services, tokens
+from integrations.sources.smartcar import connecting, services, tasks, tokens
 from integrations.sources.smartcar.client import cloud_of
 from integrations.sources.smartcar.failures import Failure
 from integrations.sources.smartcar.models import Account, AccountState, Application, CloudVehicle, Generation
 from tests.conftest import Team, make_team
 from tests.integrations.conftest import secrets_of, written_down
-from tests.portal import ROOT, Portal, database_url
+from tests.portal import ROOT, Portal, database_url, eventually
 from tests.smartcar_stub import Fault, Stub, many_cars
 
 LATE = timedelta(minutes=10)
@@ -34,7 +34,7 @@ def account_of(team: Team, maker: Stub, cars: int = 1) -> Account:
     """An account of the old generation, with the pair that its maker gave."""
     email = f"{uuid.uuid4().hex}@example.com"
     maker.state.add_vehicles(email, many_cars(cars))
-    maker.state.connect(email, mode="simulated", external_id=f"motorpool-organization-{team.organization.pk}")
+    maker.state.connect(email, mode="simulated", external_id=connecting.external_id(team.organization))
     user_id = maker.state.accounts[email].user_id
     account = Account.objects.create(
         organization=team.organization, user_id=user_id, generation=Generation.V2, mode="simulated",
@@ -104,9 +104,10 @@ elif where == "between answer and save":
 else:
     keep = leases.keep
     def saved(row, owner, **values):
-        keep(row, owner, **values)
+        kept = keep(row, owner, **values)
         if "access_token" in values:
             die()
+        return kept
     leases.keep = saved
 tokens.account_token(Account.objects.get(pk=int(sys.argv[1])))
 """
@@ -116,7 +117,7 @@ tokens.account_token(Account.objects.get(pk=int(sys.argv[1])))
     "where",
     [
         pytest.param("before the call", marks=pytest.mark.long),
-        "between answer and save",
+        pytest.param("between answer and save", marks=pytest.mark.long),
         "between save and release",
     ],
 )
@@ -128,12 +129,16 @@ def test_a_killed_worker_costs_no_account(cloud_portal: Portal, maker: Stub, fle
     environment = {**os.environ, **maker.settings(), "DATABASE_URL": database_url()}
     killed = subprocess.run([sys.executable, "-c", KILLED, str(account.pk), where], cwd=ROOT, env=environment)
     assert killed.returncode == -9
-    begun = time.monotonic()
-    token = tokens.account_token(Account.objects.get(pk=account.pk))
-    assert time.monotonic() - begun < 45
-    assert token in maker.state.access_tokens
+
+    def recovered() -> bool:  # by beat's task alone: nobody asks for the token
+        tasks.refresh_tokens()
+        row = Account.objects.get(pk=account.pk)
+        return row.refresh_started_at is None and row.access_expires_at > timezone.now()
+
+    eventually(recovered, 45)
     account.refresh_from_db()
     assert account.state == AccountState.ACTIVE
+    assert tokens.account_token(account) in maker.state.access_tokens
 
 
 @pytest.mark.usefixtures("cloud_portal")
@@ -266,10 +271,7 @@ def test_keys_are_rotated_and_the_rotation_may_be_begun_again(
     rotation = services.reseal()
     next(rotation)
     rotation.close()  # killed after the first row
-    assert f"smartcar.account {account.pk} access_token" in [
-        *services.reseal(),
-        f"smartcar.account {account.pk} access_token",
-    ]
+    list(services.reseal())
     assert list(services.reseal()) == []
     monkeypatch.setattr(settings, "FIELD_ENCRYPTION_KEYS", [newer])
     assert tokens.account_token(account) == token

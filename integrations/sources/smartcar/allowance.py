@@ -35,6 +35,8 @@ def take(link: CloudVehicle | None, *, polling: bool = False, cost: int = 1, now
     settings = configuration()
     application()
     with transaction.atomic():
+        if link is not None:  # first: whoever waits for a vehicle holds up nobody else
+            _count(link, cost, now)
         row = Application.objects.select_for_update().get(pk=1)
         if row.paused_until and row.paused_until > now:
             wait = (row.paused_until - now).total_seconds()
@@ -44,8 +46,6 @@ def take(link: CloudVehicle | None, *, polling: bool = False, cost: int = 1, now
         held = min(float(size), (size if row.bucket is None else row.bucket) + max(0.0, since) * REFILL_PER_SECOND)
         if held < cost + (min(RESERVE, size // 2) if polling else 0):
             raise Failure(429, "RATE_LIMIT", OWN_LIMIT, "Too many calls at once.", 60)
-        if link is not None:
-            _count(link, cost, now)
         row.bucket, row.bucket_at = held - cost, now
         row.used_total += cost
         row.save(update_fields=["bucket", "bucket_at", "used_total"])
@@ -53,9 +53,11 @@ def take(link: CloudVehicle | None, *, polling: bool = False, cost: int = 1, now
 
 def _count(link: CloudVehicle, cost: int, now: datetime) -> None:
     month = now.strftime("%Y-%m")
-    fresh = CloudVehicle.objects.select_for_update().get(pk=link.pk)
-    used = fresh.requests if fresh.month == month else 0
-    if used + cost > configuration().vehicle_requests:
+    # Smartcar counts by vehicle, whoever of its organizations asks.
+    known = CloudVehicle.objects.select_for_update().filter(remote_id=link.remote_id).order_by("pk")
+    counts = {row.pk: row.requests for row in known if row.month == month}
+    used = counts.get(link.pk, 0)
+    if sum(counts.values()) + cost > configuration().vehicle_requests:
         raise Failure(430, "BILLING", "VEHICLE_REQUEST_LIMIT")
     CloudVehicle.objects.filter(pk=link.pk).update(month=month, requests=used + cost)
     link.month, link.requests = month, used + cost

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
+
 from fleet.lib.errors import MotorpoolError
-from integrations.sources.smartcar import polling, troubles
+from integrations.sources.smartcar import allowance, polling, troubles
 from integrations.sources.smartcar.client import cloud_of
 from integrations.sources.smartcar.failures import Failure
 from integrations.sources.smartcar.leases import TooBusy
@@ -33,7 +36,13 @@ def carry_out(vehicle: Vehicle, kind: str, arguments: Mapping[str, Any]) -> dict
     except Failure as failure:
         if failure.name in troubles.BROKEN:
             troubles.reconnect_needed(link.account, str(failure))
-        raise MotorpoolError(str(failure), code=failure.name.lower()) from None
+        if failure.retry_after and failure.code != allowance.OWN_LIMIT:
+            until = timezone.now() + timedelta(seconds=min(86_400.0, failure.retry_after))
+            CloudVehicle.objects.filter(pk=link.pk).update(not_before=until)
+        words = str(failure)
+        if failure.code == "NO_RESPONSE":  # it may have been done all the same
+            words = "The maker's cloud did not answer in time: look whether the vehicle did it."
+        raise MotorpoolError(words, code=failure.name.lower()) from None
     except TooBusy as error:
         raise MotorpoolError(str(error)) from None
     polling.sync_soon(CloudVehicle.objects.filter(pk=link.pk))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import smartcar
 import structlog
+from django.conf import settings
 from django.core import signing
 from django.db import transaction
 from django.utils import timezone
@@ -21,13 +21,12 @@ from integrations.sources.smartcar import polling, tokens, troubles
 from integrations.sources.smartcar.calls import READ_SECONDS, RemoteVehicle, call_with_token, dict_of
 from integrations.sources.smartcar.client import cloud_of
 from integrations.sources.smartcar.configuration import configuration
-from integrations.sources.smartcar.failures import Failure, Retry
+from integrations.sources.smartcar.failures import Failure
+from integrations.sources.smartcar.importing import take_over
+from integrations.sources.smartcar.leases import TooBusy
 from integrations.sources.smartcar.models import Account, AccountState, CloudVehicle, ConnectSession, Generation
 from integrations.sources.smartcar.processing import claim_waiting
-from integrations.sources.smartcar.version3 import connections, subscribe
-from vehicles import vin as vin_numbers
-from vehicles.models import Powertrain, Vehicle
-from vehicles.services import Conflict, vehicle_create, vehicle_update
+from integrations.sources.smartcar.version3 import connections
 
 STATE_SALT = "smartcar.state"
 STATE_SECONDS = 1800
@@ -36,12 +35,6 @@ PERMISSIONS = (
     "read_tires", "read_engine_oil", "read_security", "read_diagnostics", "read_climate", "read_speedometer",
     "control_charge", "control_security", "control_navigation",
 )  # fmt: skip
-POWERTRAINS = {
-    "BEV": Powertrain.ELECTRIC,
-    "PHEV": Powertrain.PLUG_IN_HYBRID,
-    "HEV": Powertrain.HYBRID,
-    "ICE": Powertrain.COMBUSTION,
-}
 RETURN_WORDS = {
     "access_denied": "Access was not allowed: nothing is connected.",
     "vehicle_incompatible": "This vehicle cannot be connected through Smartcar",
@@ -63,7 +56,7 @@ class NotConnected(MotorpoolError):
 
 def external_id(organization: Organization) -> str:
     """How Smartcar knows an organization; a connection is taken only where it bears the right one."""
-    return f"motorpool-organization-{organization.pk}"
+    return f"motorpool-{urlsplit(settings.BASE_URL).hostname}-{organization.pk}"
 
 
 def begin(
@@ -140,18 +133,18 @@ def finish(session: ConnectSession, query: Mapping[str, str], request: Any = Non
         if session.again is not None and query.get("vehicle_id") == str(session.again.remote_id):
             account = session.again.account
             found = [r for r in cloud_of(account).vehicles() if _is_ours(r, account, session.organization)]
-            troubles.works_again(account)
+            troubles.works_again(account)  # the next poll knows better, if it does not
         elif session.generation == Generation.V2:
             account = _account_by_code(session, query.get("code", ""))
             found = cloud_of(account).vehicles()
         else:
             account, found = _account_by_user(session, query.get("user_id", ""))
-    except Failure as failure:
-        log.warning("smartcar.not_confirmed", failure=failure.name)
+    except (Failure, TooBusy) as failure:
+        log.warning("smartcar.not_confirmed", failure=str(failure))
         raise NotConnected(f"Smartcar did not confirm the connection: {failure}") from None
     if not found:
         raise NotConnected("Smartcar knows of no vehicle that was connected this way. Nothing was taken over.")
-    links = _import(account, found, request)
+    links = take_over(account, found, request)
     audit(
         "smartcar.connected", organization=session.organization, user=session.user, target=account, request=request,
         vehicles=[link.vehicle_id for link in links],
@@ -164,20 +157,27 @@ def finish(session: ConnectSession, query: Mapping[str, str], request: Any = Non
 def disconnect(link: CloudVehicle, user: User, request: Any = None) -> None:
     """End Smartcar's access to a vehicle, and forget the account's tokens with its last one; the readings stay.
 
+    A car that another organization has connected too stays connected for that one.
+
     Raises:
         NotConnected: Smartcar does not answer; nothing changed.
     """
-    try:
-        cloud_of(link.account).disconnect(link)
-    except Failure as failure:
-        if failure.retry is Retry.LATER:
-            raise NotConnected(f"Smartcar did not end its access: {failure} Try again.", status=502) from None
+    others = CloudVehicle.objects.filter(
+        remote_id=link.remote_id, account__user_id=link.account.user_id, disconnected_at=None
+    ).exclude(pk=link.pk)
+    if not others.exists():  # Smartcar has one connection for all that know this car
+        try:
+            cloud_of(link.account).disconnect(link)
+        except (Failure, TooBusy) as failure:
+            raise NotConnected(f"Smartcar's access was not ended: {failure} Nothing was changed.", status=502) from None
     with transaction.atomic():
+        Account.objects.select_for_update().get(pk=link.account_id)  # two last cars at once: one after the other
         CloudVehicle.objects.filter(pk=link.pk).update(disconnected_at=timezone.now(), poll_at=None, error="")
         if not link.account.vehicles.filter(disconnected_at=None).exists():
             Account.objects.filter(pk=link.account_id).update(
-                state=AccountState.DISCONNECTED, access_token="", refresh_token="", access_expires_at=None, error=""
-            )
+                state=AccountState.DISCONNECTED, access_token="", refresh_token="", access_expires_at=None, error="",
+                lease_owner=None, lease_until=None, refresh_started_at=None,
+            )  # fmt: skip
         audit("smartcar.disconnected", organization=link.organization, user=user, target=link, request=request)
 
 
@@ -204,7 +204,11 @@ def _account_by_code(session: ConnectSession, code: str) -> Account:
     pair = tokens.exchange_code(code)
     url = f"{configuration().api_url}/v2.0/user"
     answer = call_with_token(lambda _: str(pair["access_token"]), "GET", url, {}, None, READ_SECONDS, None)
-    account = _keep_account(session, str(uuid.UUID(str(dict_of(answer.json()).get("id")))), Generation.V2)
+    try:
+        user_id = str(uuid.UUID(str(dict_of(answer.json()).get("id"))))
+    except ValueError:
+        raise Failure(502, "UPSTREAM", "INVALID_DATA", "Smartcar does not say whose account this is.") from None
+    account = _keep_account(session, user_id, Generation.V2)
     tokens.keep_pair(account, pair)
     return account
 
@@ -219,52 +223,6 @@ def _keep_account(session: ConnectSession, user_id: str, generation: Generation)
 
 def _is_ours(remote: RemoteVehicle, account: Account, organization: Organization) -> bool:
     return account.generation == Generation.V2 or remote.external_id == external_id(organization)
-
-
-def _import(account: Account, found: Iterable[RemoteVehicle], request: Any) -> list[CloudVehicle]:
-    """Every vehicle of the account: known ones are joined by their VIN, others are new."""
-    links = []
-    for remote in found:
-        link = CloudVehicle.objects.filter(organization=account.organization, remote_id=remote.remote_id).first()
-        vehicle = link.vehicle if link else _vehicle_for(account, remote, request)
-        values = {
-            "account": account, "vehicle": vehicle, "connection_id": remote.connection_id, "error": "",
-            "error_code": "", "permissions": list(remote.permissions)[:100], "disconnected_at": None,
-            "connected_at": timezone.now(), "poll_at": timezone.now() + timedelta(seconds=1), "poll_failures": 0,
-        }  # fmt: skip
-        made, _ = CloudVehicle.objects.update_or_create(
-            organization=account.organization, remote_id=remote.remote_id, defaults=values
-        )
-        links.append(made)
-        try:
-            subscribe(str(account.user_id), remote.remote_id)
-        except Failure as failure:  # the poll goes on without webhooks, and the page says so
-            CloudVehicle.objects.filter(pk=made.pk).update(
-                error_code=troubles.NO_WEBHOOKS, error=f"Its webhook could not be ordered: {failure}"[:300]
-            )
-    return links
-
-
-def _vehicle_for(account: Account, remote: RemoteVehicle, request: Any) -> Vehicle:
-    """The organization's vehicle with the VIN, else a new one."""
-    vin = cloud_of(account).vin(remote.remote_id).upper()
-    vin = vin if vin and vin_numbers.problem(vin) is None else ""
-    known = account.organization.vehicles.filter(vin=vin).first() if vin else None
-    about: dict[str, Any] = {
-        "make": remote.make.title() if len(remote.make) > 3 else remote.make, "model": remote.model,
-        "year": remote.year, "powertrain": POWERTRAINS.get(remote.powertrain.upper(), Powertrain.UNKNOWN),
-    }  # fmt: skip
-    if known is not None:
-        missing = {name: value for name, value in about.items() if value and not getattr(known, name)}
-        if missing:
-            vehicle_update(vehicle=known, user=account.connected_by, request=request, **missing)
-        return known
-    name = " ".join(str(part) for part in (about["make"], about["model"], about["year"]) if part) or "Connected car"
-    fields = {"organization": account.organization, "user": account.connected_by, "request": request, "name": name}
-    try:
-        return vehicle_create(**fields, vin=vin or None, **about)
-    except Conflict:  # another worker made it a moment ago
-        return account.organization.vehicles.get(vin=vin)
 
 
 def _words(query: Mapping[str, str]) -> str:

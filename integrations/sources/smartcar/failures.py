@@ -44,6 +44,8 @@ class Failure(Exception):
     @property
     def retry(self) -> Retry:
         """When to try again."""
+        if self.type == "AUTHENTICATION" and self.status != 401:  # a good token, but not for this car
+            return Retry.OWNER
         if self.type in _RETRY:
             return _RETRY[self.type]
         return _BY_STATUS.get(self.status, Retry.LATER)
@@ -104,6 +106,7 @@ _WORDS = {
     "BILLING": "The Smartcar plan does not cover this. See its dashboard.",
     "COMPATIBILITY:MAKE_NOT_COMPATIBLE": "Smartcar does not support this for the make.",
     "COMPATIBILITY": "The vehicle cannot do this.",
+    "AUTHENTICATION:ACCESS_DENIED": "Smartcar gives no access to this vehicle any more. Connect the account again.",
     "AUTHENTICATION": "Smartcar does not accept the application's credentials.",
     "UPSTREAM": "The maker's cloud did not answer properly.",
     "SERVER": "Smartcar has a fault of its own.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -23,11 +24,16 @@ ANSWER_SECONDS = 8.0
 NO_DATABASE = MotorpoolError("The database does not answer; send it again shortly.", code="unavailable", status=503)
 _KEEP = """
 INSERT INTO smartcar_webhookevent
-    (event_id, body, received_at, deliveries, state, kind, remote_ids, user_id, organizations, readings, detail,
-     attempts)
-SELECT e, b, now(), 1, 'waiting', '', '{}', '', '{}', 0, '', 0 FROM unnest(%s::text[], %s::bytea[]) AS u (e, b)
-ON CONFLICT (event_id) DO UPDATE SET deliveries = smartcar_webhookevent.deliveries + 1
+    (event_id, body, received_at, deliveries, state, kind, remote_ids, unclaimed_ids, user_id, organizations, readings,
+     detail, attempts)
+SELECT e, b, now(), 1, 'waiting', '', '{}', '{}', '', '{}', 0, '', 0 FROM unnest(%s::text[], %s::bytea[]) AS u (e, b)
+ON CONFLICT (event_id) DO NOTHING RETURNING event_id
 """
+_COUNT = """
+UPDATE smartcar_webhookevent SET deliveries = deliveries + n FROM unnest(%s::text[], %s::int4[]) AS u (e, n)
+WHERE id IN (SELECT id FROM smartcar_webhookevent WHERE event_id = ANY (%s) FOR UPDATE SKIP LOCKED) AND event_id = e
+"""
+"""What a worker has in its hands just now is not waited for: the count is for people."""
 
 log = structlog.get_logger(__name__)
 _Waiting = tuple[str, bytes, Callable[[Exception | None], None]]
@@ -118,16 +124,10 @@ class Inbox:
         if self._connection is None or self._connection.closed:
             self._connection = store.open_connection()
         rest = {event_id: body for event_id, body, _ in jobs}
-        again = len(jobs) - len(rest)
         with self._connection.transaction():
             # In order of the ids: two processes that keep the same events never wait for each other in a circle.
             names = sorted(rest)
-            self._connection.execute(_KEEP, [names, [rest[name] for name in names]], prepare=True)
-            if again:  # the same event twice at once: one row, the other one counted
-                counts = [event_id for event_id, _, _ in jobs]
-                extra = [(counts.count(name) - 1, name) for name in names if counts.count(name) > 1]
-                for more, name in extra:
-                    self._connection.execute(
-                        "UPDATE smartcar_webhookevent SET deliveries = deliveries + %s WHERE event_id = %s",
-                        [more, name],
-                    )
+            kept = self._connection.execute(_KEEP, [names, [rest[name] for name in names]], prepare=True).fetchall()
+            again = Counter(event_id for event_id, _, _ in jobs) - Counter(event_id for (event_id,) in kept)
+            if again:
+                self._connection.execute(_COUNT, [list(again), list(again.values()), list(again)])

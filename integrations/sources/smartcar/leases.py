@@ -20,7 +20,7 @@ from django.utils import timezone
 from integrations.sources.smartcar.models import Lease
 
 CALL_SECONDS = 10.0
-LEASE_SECONDS = 15.0
+LEASE_SECONDS = 25.0
 PATIENCE_SECONDS = 40.0
 POLL_SECONDS = 0.05
 
@@ -40,7 +40,7 @@ def renewed(row: Row, is_fresh: Callable[[Row], bool], renew: Callable[[Row, uui
             where it fails. The lease is given back whatever happens.
 
     Raises:
-        TooBusy: not within `PATIENCE_SECONDS`.
+        TooBusy: somebody else took the lease over meanwhile, or not within `PATIENCE_SECONDS`.
     """
     manager = type(row)._default_manager
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -66,4 +66,5 @@ def renewed(row: Row, is_fresh: Callable[[Row], bool], renew: Callable[[Row, uui
 
 def keep(row: Lease, owner: uuid.UUID, **values: object) -> bool:
     """Save an outcome, where the lease is still ours; false where another worker took over."""
+    values = values or {"lease_owner": owner}
     return bool(type(row)._default_manager.filter(pk=row.pk, lease_owner=owner).update(**values))

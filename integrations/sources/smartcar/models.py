@@ -67,7 +67,7 @@ class Account(Lease):
     access_expires_at = models.DateTimeField(null=True)
     refreshed_at = models.DateTimeField(null=True)
     refresh_started_at = models.DateTimeField(null=True, editable=False)
-    refresh_failures = models.PositiveSmallIntegerField(default=0)
+    told_at = models.DateTimeField(null=True, editable=False, help_text="When somebody was written to.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organization", "user_id"], name="smartcar_account_once")]
@@ -162,6 +162,7 @@ class WebhookEvent(models.Model):
     state = models.CharField(max_length=10, choices=EventState.choices, default=EventState.WAITING)
     kind = models.CharField(max_length=40, blank=True)
     remote_ids = ArrayField(models.CharField(max_length=40), default=list)
+    unclaimed_ids = ArrayField(models.CharField(max_length=40), default=list)
     user_id = models.CharField(max_length=40, blank=True)
     organizations = ArrayField(models.IntegerField(), default=list, help_text="Whose vehicles it tells of.")
     readings = models.PositiveIntegerField(default=0)
@@ -174,7 +175,7 @@ class WebhookEvent(models.Model):
         indexes = [
             models.Index(fields=["id"], name="smartcar_event_waiting", condition=models.Q(state="waiting")),
             GinIndex(fields=["organizations"], name="smartcar_event_organizations"),
-            models.Index(fields=["-id"], name="smartcar_event_unclaimed", condition=models.Q(state="unclaimed")),
+            models.Index(fields=["-id"], name="smartcar_event_unclaimed", condition=~models.Q(unclaimed_ids=[])),
         ]
         ordering = ["-id"]
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -25,6 +26,7 @@ from integrations.sources.smartcar.failures import Failure, Retry
 from integrations.sources.smartcar.leases import TooBusy
 from integrations.sources.smartcar.models import AccountState, CloudVehicle, Generation
 from integrations.sources.smartcar.processing import SOURCE, readings_from, save
+from integrations.sources.smartcar.signals import Signal
 from telemetry.ingest.local import store_readings
 from telemetry.selectors import latest_of
 
@@ -45,7 +47,10 @@ def poll_due(now: datetime | None = None) -> int:
     """Poll the vehicles whose turn it is; returns how many."""
     now = now or timezone.now()
     connected = CloudVehicle.objects.filter(disconnected_at=None).exclude(account__state=AccountState.DISCONNECTED)
-    due = connected.filter(Q(not_before=None) | Q(not_before__lte=now), poll_at__lte=now)
+    # What fell silent since its next poll was settled need not wait for it.
+    silent = Q(last_webhook__lt=now - SILENT, last_webhook__gt=F("last_poll"), last_poll__lt=now - QUICK)
+    turn = Q(poll_at__lte=now) | (silent & Q(poll_at__gt=now + QUICK))
+    due = connected.filter(Q(not_before=None) | Q(not_before__lte=now), turn)
     deadline = time.monotonic() + TASK_SECONDS
     polled = 0
     for link_id in due.order_by("poll_at").values_list("pk", flat=True)[:AT_ONCE]:
@@ -76,6 +81,13 @@ def poll(link: CloudVehicle, now: datetime) -> None:
     except (Failure, TooBusy) as failure:
         _failed(link, failure if isinstance(failure, Failure) else Failure(503, "SERVER", "", str(failure)), now)
         return
+    with transaction.atomic():  # what webhooks wrote meanwhile stays
+        fresh = CloudVehicle.objects.select_for_update(of=("self",)).select_related("account__organization", "vehicle")
+        _keep(fresh.get(pk=link.pk), signals, now)
+
+
+def _keep(link: CloudVehicle, signals: list[Signal], now: datetime) -> None:
+    """Store a poll's signals, and settle when to ask again."""
     readings = readings_from(link, signals, now.timestamp())
     try:
         stored = store_readings(link.organization_id, SOURCE, readings) if readings else None
@@ -88,9 +100,7 @@ def poll(link: CloudVehicle, now: datetime) -> None:
     link.last_poll = now
     link.last_sync = max(filter(None, (link.last_sync, now)))
     link.poll_failures, link.not_before = 0, None
-    if link.error_code != troubles.NO_WEBHOOKS:
-        troubles.clear(link)
-    troubles.works_again(link.account)
+    troubles.note_signals(link, signals)
     save([link])
     CloudVehicle.objects.filter(pk=link.pk).update(poll_at=now + interval(link, now))
 
@@ -149,10 +159,14 @@ def _failed(link: CloudVehicle, failure: Failure, now: datetime) -> None:
         link.not_before = now + wait
     elif failure.status == 430 or failure.retry is Retry.OWNER:
         wait = timedelta(days=1)
-    elif failure.retry is Retry.NEVER:
+    elif failure.type == "COMPATIBILITY":
         wait = timedelta(days=7)
+    elif failure.retry is Retry.NEVER:  # something that its operator mends
+        wait = timedelta(hours=1)
     if failure.name in troubles.BROKEN:
         troubles.reconnect_needed(link.account, str(failure))
     log.info("smartcar.poll_failed", vehicle=link.vehicle_id, failure=failure.name)
-    save([link])
-    CloudVehicle.objects.filter(pk=link.pk).update(poll_at=now + max(wait, timedelta(seconds=30)))
+    CloudVehicle.objects.filter(pk=link.pk).update(
+        poll_failures=link.poll_failures, last_poll=now, error_code=link.error_code, error=link.error,
+        not_before=link.not_before, poll_at=now + max(wait, timedelta(seconds=30)),
+    )  # fmt: skip

@@ -44,8 +44,8 @@ def process_waiting() -> int:
                 _process_alone(event)
         WebhookEvent.objects.bulk_update(
             events,
-            ["state", "kind", "remote_ids", "user_id", "organizations", "readings", "detail", "attempts",
-             "not_before", "processed_at"],
+            ["state", "kind", "remote_ids", "unclaimed_ids", "user_id", "organizations", "readings", "detail",
+             "attempts", "not_before", "processed_at"],
         )  # fmt: skip
     return len(events)
 
@@ -90,8 +90,12 @@ def _apply(row: WebhookEvent, event: Event, links: dict[str, list[CloudVehicle]]
     row.detail, row.readings, row.processed_at = "", 0, now
     readings: dict[int, list[Reading]] = defaultdict(list)
     organizations: set[int] = set()
+    unknown: list[str] = []
     for delivery in event.deliveries:
-        for link in links.get(delivery.remote_id, ()):
+        mine = [link for link in links.get(delivery.remote_id, ()) if _is_of(link, delivery.user_id)]
+        if not mine:
+            unknown.append(delivery.remote_id)
+        for link in mine:
             organizations.add(link.organization_id)
             at = event.delivered_at or row.received_at.timestamp()
             found = readings_from(link, delivery.signals, at)
@@ -103,7 +107,8 @@ def _apply(row: WebhookEvent, event: Event, links: dict[str, list[CloudVehicle]]
                 troubles.clear(link)
             for error in event.errors:
                 troubles.note(link, error)
-    row.organizations = sorted(organizations)
+    row.organizations = sorted({*row.organizations, *organizations})
+    row.unclaimed_ids = [] if event.mode == "TEST" else unknown
     if organizations:
         row.state = EventState.DONE
     elif not event.deliveries:
@@ -113,6 +118,11 @@ def _apply(row: WebhookEvent, event: Event, links: dict[str, list[CloudVehicle]]
     else:
         row.state, row.detail = EventState.UNCLAIMED, "Nobody has connected this vehicle."
     return readings
+
+
+def _is_of(link: CloudVehicle, user_id: str) -> bool:
+    """Whether a delivery is for this connection: a car that changed hands tells of its new owner to nobody else."""
+    return not _uuids([user_id]) or str(link.account.user_id) == user_id
 
 
 def readings_from(link: CloudVehicle, signals: Iterable[Signal], otherwise: float) -> list[Reading]:
@@ -128,6 +138,8 @@ def readings_from(link: CloudVehicle, signals: Iterable[Signal], otherwise: floa
         if signal.error is not None:
             if signal.error.type == "COMPATIBILITY":
                 incapable.add(signal.code)
+            if (signal.error.type, signal.error.code) == ("VEHICLE_STATE", "ASLEEP"):
+                link.asleep = True
             continue
         incapable.discard(signal.code)
         if signal.code == "connectivitystatus-isasleep" and signal.body is not None:
@@ -172,8 +184,7 @@ def replay(events: Any) -> int:
 
 def claim_waiting(remote_ids: Iterable[str]) -> int:
     """Let what waited for vehicles to be connected be processed; returns how many events."""
-    unclaimed = WebhookEvent.objects.filter(state=EventState.UNCLAIMED)
-    return replay(unclaimed.filter(remote_ids__overlap=[str(remote) for remote in remote_ids]))
+    return replay(WebhookEvent.objects.filter(unclaimed_ids__overlap=[str(remote) for remote in remote_ids]))
 
 
 def trim(now: datetime | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,9 @@ PREFIX = "/webhooks/smartcar/"
 OLD_PATH = "/webhook"
 MOST_BYTES = 262_144
 """Smartcar's deliveries have at most 50 kB."""
+MOST_UNSIGNED = 2_000
+"""Bytes that are looked into without a signature: enough for a challenge."""
+CHALLENGES_PER_MINUTE = 60
 KNOWN_SECONDS = 10.0
 _CHALLENGE = [(b"www-authenticate", b'SC-Signature realm="motorpool"')]
 
@@ -45,6 +49,7 @@ class Receiver:
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self._known: dict[str, float] = {}
+        self._challenges: deque[float] = deque()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one delivery."""
@@ -71,9 +76,12 @@ class Receiver:
         if given and not genuine:
             log.warning("webhook.refused", reason="signature", bytes=len(body))
             raise Refused("SC-Signature does not match the body.", code="bad_signature", status=401)
+        if not given and len(body) > MOST_UNSIGNED:
+            raise Refused("SC-Signature is missing.", code="bad_signature", status=401)
         parsed = _parsed(body)
         asks, challenge = challenge_of(parsed)
         if asks:
+            self._count_challenge()
             return await asyncio.to_thread(_answer, key, challenge)
         if not genuine:
             raise Refused("SC-Signature is missing.", code="bad_signature", status=401)
@@ -81,6 +89,15 @@ class Receiver:
             raise Refused("The body is not a JSON object.", code="invalid", status=400)
         await self._inbox.keep(identity_of(body, parsed), body)
         return {}
+
+    def _count_challenge(self) -> None:
+        """Anybody may ask; few are looked at."""
+        now = time.monotonic()
+        while self._challenges and self._challenges[0] < now - 60:
+            self._challenges.popleft()
+        if len(self._challenges) >= CHALLENGES_PER_MINUTE:
+            raise Refused("Too many challenges; try again in a minute.", code="throttled", status=429)
+        self._challenges.append(now)
 
     async def _is_known(self, key: str) -> bool:
         """Whether an endpoint has the key; a yes is trusted for a moment."""

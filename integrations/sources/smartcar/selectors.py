@@ -16,7 +16,6 @@ from integrations.sources.smartcar.models import (
     Account,
     AccountState,
     CloudVehicle,
-    EventState,
     WebhookEndpoint,
     WebhookEvent,
 )
@@ -41,19 +40,19 @@ def unclaimed_of(organization: Organization, *, all_of_them: bool) -> list[dict[
     An organization sees those of its own accounts' users; all of them only who runs the portal, or the one
     organization of a portal that has no other.
     """
-    waiting = WebhookEvent.objects.filter(state=EventState.UNCLAIMED)
+    waiting = WebhookEvent.objects.exclude(unclaimed_ids=[])
     if not all_of_them and Organization.objects.count() > 1:
         users = [str(user) for user in organization.smartcar_accounts.values_list("user_id", flat=True)]
         waiting = waiting.filter(user_id__in=users)
     found: dict[str, dict[str, Any]] = {}
     for event in waiting.order_by("-id")[:1000]:
-        for remote_id in event.remote_ids:
-            entry = found.setdefault(
-                remote_id,
-                {"remote_id": remote_id, "user_id": event.user_id, "events": 0, "newest": event.received_at,
-                 "about": _about(bytes(event.body))},
-            )  # fmt: skip
-            entry["events"] += 1
+        for remote_id in event.unclaimed_ids:
+            if remote_id not in found:
+                found[remote_id] = {
+                    "remote_id": remote_id, "user_id": event.user_id, "events": 0, "newest": event.received_at,
+                    "about": _about(bytes(event.body)),
+                }  # fmt: skip
+            found[remote_id]["events"] += 1
     return list(found.values())[:UNCLAIMED_SHOWN]
 
 
@@ -61,9 +60,11 @@ def describe(link: CloudVehicle, now: datetime | None = None) -> dict[str, Any]:
     """A connection in words: how it is, what to do next, what it may still ask."""
     now = now or timezone.now()
     if link.account.state == AccountState.RECONNECT:
-        state, words, step = "broken", link.account.error, "Connect again"
+        state, words, step = "broken", link.account.error, "reconnect"
     elif link.error:
-        state, words, step = "warning", link.error, ""
+        # Consent and sign-ins are the owner's to renew; all else passes, or its words say who mends it.
+        again = link.error_code.startswith(("PERMISSION", "AUTHENTICATION", "CONNECTED_SERVICES_ACCOUNT"))
+        state, words, step = "warning", link.error, "reconnect" if again else ""
     elif link.last_sync is None:
         state, words, step = "syncing", "Waiting for the first data …", ""
     else:

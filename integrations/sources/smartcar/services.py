@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -17,13 +18,15 @@ from fleet.accounts.services import audit
 from fleet.lib import encryption
 from integrations.sources.smartcar import polling
 from integrations.sources.smartcar.connecting import NotConnected
-from integrations.sources.smartcar.models import Account, CloudVehicle, Generation, WebhookEndpoint
+from integrations.sources.smartcar.models import Account, AccountState, CloudVehicle, Generation, WebhookEndpoint
 from integrations.sources.smartcar.processing import claim_waiting
 from integrations.sources.smartcar.selectors import unclaimed_of
 from integrations.sources.smartcar.tokens import SEALED
 from vehicles.models import Vehicle
 
 ARMED = timedelta(minutes=15)
+
+log = structlog.get_logger(__name__)
 
 
 @transaction.atomic
@@ -39,11 +42,16 @@ def claim(
     if entry is None:
         raise NotConnected("That vehicle does not wait here: it may have been claimed meanwhile.", status=404)
     now = timezone.now()
-    account, _ = Account.objects.get_or_create(
+    if _uuid(remote_id) is None:
+        raise NotConnected("What the webhook calls the vehicle is no id of Smartcar's.")
+    known = _uuid(entry["user_id"])
+    account, made = Account.objects.get_or_create(
         organization=organization,
-        user_id=_uuid(entry["user_id"]) or uuid.uuid4(),
+        user_id=known or uuid.uuid4(),
         defaults={"generation": Generation.V3, "connected_by": user, "connected_at": now},
     )
+    if account.state == AccountState.DISCONNECTED:
+        Account.objects.filter(pk=account.pk).update(state=AccountState.ACTIVE, error="")
     link, _ = CloudVehicle.objects.update_or_create(
         organization=organization,
         remote_id=remote_id,
@@ -51,7 +59,8 @@ def claim(
     )
     audit("smartcar.claimed", organization=organization, user=user, target=vehicle, request=request)
     claim_waiting([remote_id])
-    transaction.on_commit(lambda: polling.sync_soon(CloudVehicle.objects.filter(pk=link.pk)))
+    if not made:  # else it lives of webhooks alone, until its owner connects it
+        transaction.on_commit(lambda: polling.sync_soon(CloudVehicle.objects.filter(pk=link.pk)))
     return link
 
 
@@ -83,7 +92,10 @@ def reseal() -> Iterator[str]:
                 for column in columns:
                     sealed, place = getattr(row, column), f"{model._meta.label_lower}:{pk}:{column}"
                     if sealed and not encryption.sealed_with_newest(sealed):
-                        changed[column] = encryption.seal(encryption.unseal(sealed, place), place)
+                        try:
+                            changed[column] = encryption.seal(encryption.unseal(sealed, place), place)
+                        except encryption.Unreadable as error:  # no other row is less safe for it
+                            log.error("rotate_keys.unreadable", place=place, error=error.detail)
                 if changed:
                     model._default_manager.filter(pk=pk).update(**changed)
             for column in changed:

@@ -11,10 +11,12 @@ from django.conf import settings
 from django.core.mail import send_mail
 from django.utils import timezone
 
-from integrations.sources.smartcar import leases, polling, processing, tokens
+from fleet.accounts.models import Role
+from fleet.lib.encryption import Unreadable
+from integrations.sources.smartcar import leases, polling, processing, tokens, troubles
 from integrations.sources.smartcar.configuration import configuration
 from integrations.sources.smartcar.failures import Failure
-from integrations.sources.smartcar.models import Account, ConnectSession
+from integrations.sources.smartcar.models import Account, AccountState, ConnectSession
 
 log = structlog.get_logger(__name__)
 
@@ -41,22 +43,39 @@ def refresh_tokens() -> None:
             tokens.refresh_ahead(account)
         except (Failure, leases.TooBusy) as failure:
             log.warning("smartcar.refresh_failed", account=account.pk, failure=str(failure)[:200])
+        except Unreadable as error:
+            troubles.reconnect_needed(account, error.detail)
 
 
-@shared_task(autoretry_for=(OSError, SMTPException), retry_backoff=5, retry_backoff_max=60, max_retries=8)
-def tell_reconnect(account_id: int) -> None:
-    """Write to whoever connected an account that it has to be connected again."""
-    account = Account.objects.select_related("connected_by", "organization").get(pk=account_id)
+@shared_task
+def tell_reconnect() -> None:
+    """Write of accounts that have to be connected again: once each, whatever messages were lost."""
+    untold = Account.objects.filter(state=AccountState.RECONNECT, told_at=None)
+    for account in untold.select_related("connected_by", "organization")[:100]:
+        if not Account.objects.filter(pk=account.pk, told_at=None).update(told_at=timezone.now()):
+            continue  # another worker does
+        try:
+            _tell(account)
+        except (OSError, SMTPException) as error:
+            log.warning("smartcar.not_told", account=account.pk, error=str(error)[:200])
+            Account.objects.filter(pk=account.pk).update(told_at=None)
+
+
+def _tell(account: Account) -> None:
+    """Write to whoever connected it, or to the administrators where that person has left."""
     cars = ", ".join(str(link.vehicle) for link in account.vehicles.filter(disconnected_at=None)) or "its vehicles"
-    person = account.connected_by
-    if person is None or not person.email or not person.is_active:
+    members = account.organization.memberships.filter(user__is_active=True)
+    own = members.filter(user=account.connected_by) if account.connected_by else members.none()
+    people = own if own.exists() else members.filter(role=Role.ADMIN)
+    addresses = [member.user.email for member in people.select_related("user") if member.user.email]
+    if not addresses:
         return
     send_mail(
         f"Connect {cars} again",
         f"Hello,\n\nMotorpool cannot reach {cars} of {account.organization} any more:\n{account.error}\n\n"
         f"Connect the account again: {settings.BASE_URL}/connections\n",
         None,
-        [person.email],
+        addresses,
     )
 
 

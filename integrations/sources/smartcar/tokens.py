@@ -8,6 +8,7 @@ import uuid
 from datetime import datetime, timedelta
 
 import structlog
+from django.db.models import F, Q
 from django.utils import timezone
 
 from fleet.lib import encryption, outbound
@@ -41,7 +42,12 @@ def application_token(spent: str = "") -> str:
         Failure: Smartcar does not give one.
     """
     row = leases.renewed(application(), lambda row: _fresh(row, spent), _renew_application)
-    return encryption.unseal(row.access_token, _place(row, "access_token"))
+    try:
+        return encryption.unseal(row.access_token, _place(row, "access_token"))
+    except encryption.Unreadable:  # the key is gone; a token is easily had again
+        Application.objects.filter(pk=row.pk, access_token=row.access_token).update(access_token="")
+        row = leases.renewed(row, lambda row: _fresh(row, ""), _renew_application)
+        return encryption.unseal(row.access_token, _place(row, "access_token"))
 
 
 def account_token(account: Account, spent: str = "") -> str:
@@ -62,7 +68,8 @@ def exchange_code(code: str) -> dict[str, str | int]:
 
 def keep_pair(account: Account, pair: dict[str, str | int]) -> None:
     """Seal a pair into an account's row."""
-    Account.objects.filter(pk=account.pk).update(**_pair_values(account, pair))
+    # A refresh that is under way must not put its older pair over this one.
+    Account.objects.filter(pk=account.pk).update(**_pair_values(account, pair), lease_owner=None, lease_until=None)
 
 
 def due_accounts(now: datetime) -> list[Account]:
@@ -70,7 +77,11 @@ def due_accounts(now: datetime) -> list[Account]:
     mine = Account.objects.filter(generation=Generation.V2, state=AccountState.ACTIVE)
     soon = now + timedelta(hours=2 * (1 - REFRESH_SHARE)) * random.uniform(0.8, 1.0)  # noqa: S311
     old = now - timedelta(days=REFRESH_TOKEN_DAYS)
-    return list(mine.filter(access_expires_at__lt=soon)[:500]) + list(mine.filter(refreshed_at__lt=old)[:500])
+    # A refresh that began and did not end: its worker was killed, perhaps with the new pair in its hands. The old
+    # refresh token works for a minute yet.
+    orphaned = Q(refresh_started_at__isnull=False) & (Q(lease_until=None) | Q(lease_until__lt=now))
+    due = mine.filter(orphaned | Q(access_expires_at__lt=soon) | Q(refreshed_at__lt=old))
+    return list(due.order_by(F("refresh_started_at").asc(nulls_last=True))[:500])
 
 
 def refresh_ahead(account: Account) -> None:
@@ -103,21 +114,30 @@ def _refresh(row: Account, owner: uuid.UUID) -> None:
     """One refresh. The attempt is written down before the call, so that a crash between answer and save shows."""
     if row.state == AccountState.DISCONNECTED or not row.refresh_token:
         raise Failure(401, "AUTHENTICATION", "", "The account is not connected.")
-    leases.keep(row, owner, refresh_started_at=timezone.now())
+    _begin(row, owner)
     given = row.refresh_token
     try:
         pair = _token_call({"grant_type": "refresh_token", "refresh_token": _refresh_token(row)})
     except Failure as failure:
+        leases.keep(row, owner, refresh_started_at=None)
         if failure.code != "invalid_grant":
             raise
         row = Account.objects.get(pk=row.pk)
         if row.refresh_token == given:  # nobody saved a newer one meanwhile: it is really over
-            leases.keep(row, owner, refresh_failures=row.refresh_failures + 1)
-            troubles.reconnect_needed(row, "The maker's sign-in has ended. Connect the account again.")
+            if leases.keep(row, owner):
+                troubles.reconnect_needed(row, "The maker's sign-in has ended. Connect the account again.")
             raise
+        _begin(row, owner)
         pair = _token_call({"grant_type": "refresh_token", "refresh_token": _refresh_token(row)})
     if not leases.keep(row, owner, **_pair_values(row, pair)):
         log.warning("smartcar.lease_lost", account=row.pk)
+
+
+def _begin(row: Account, owner: uuid.UUID) -> None:
+    """Note an attempt, with a whole lease before it; raises `TooBusy` where another worker has it."""
+    now = timezone.now()
+    if not leases.keep(row, owner, refresh_started_at=now, lease_until=now + timedelta(seconds=leases.LEASE_SECONDS)):
+        raise leases.TooBusy("Another worker renews the token.")
 
 
 def _refresh_token(row: Account) -> str:
@@ -132,7 +152,6 @@ def _pair_values(account: Account, pair: dict[str, str | int]) -> dict[str, obje
         "access_expires_at": now + timedelta(seconds=int(pair["expires_in"])),
         "refreshed_at": now,
         "refresh_started_at": None,
-        "refresh_failures": 0,
     }
 
 

@@ -28,6 +28,8 @@ BATCH_PATHS = (
     "/security",
 )  # fmt: skip
 """What version 2 is asked for in one batch; each counts as a request of its own."""
+BATCH_SECONDS = 180.0
+"""The car itself is asked; 20 s to 2 min are usual."""
 BATCH_PERMISSIONS = {
     "/odometer": "read_odometer", "/location": "read_location", "/battery": "read_battery", "/charge": "read_charge",
     "/charge/limit": "read_charge", "/fuel": "read_fuel", "/tires/pressure": "read_tires",
@@ -80,7 +82,7 @@ class Version2:
         paths = granted or list(BATCH_PATHS)
         allowance.take(link, polling=polling, cost=len(paths))
         requests = {"requests": [{"path": path} for path in paths]}
-        body = self._call("POST", f"/vehicles/{link.remote_id}/batch", requests).json()
+        body = self._call("POST", f"/vehicles/{link.remote_id}/batch", requests, BATCH_SECONDS).json()
         if not isinstance(body, dict) or not isinstance(body.get("responses"), list):
             raise Failure(502, "UPSTREAM", "INVALID_DATA", "Smartcar's answer is not what it documents.")
         return legacy_signals_of(body["responses"])

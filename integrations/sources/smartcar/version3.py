@@ -70,13 +70,15 @@ class Version3:
 
     def disconnect(self, link: CloudVehicle) -> None:
         """Delete the one connection; never without naming it."""
-        if not link.connection_id:
-            raise Failure(404, "RESOURCE_NOT_FOUND", "", "The connection has no id.")
-        try:
-            self._call("DELETE", f"/connections/{link.connection_id}")
-        except Failure as failure:
-            if failure.status != 404:
-                raise
+        filters = {"filter[userId]": self._user_id, "filter[vehicleId]": str(link.remote_id)}
+        filters["filter[vehicle.mode]"] = self._mode
+        known = [link.connection_id] if link.connection_id else [found.connection_id for found in connections(filters)]
+        for connection_id in filter(None, known):
+            try:
+                self._call("DELETE", f"/connections/{connection_id}")
+            except Failure as failure:
+                if failure.status != 404:
+                    raise
 
     def _call(self, method: str, path: str, body: Any = None, seconds: float = READ_SECONDS) -> Answer:
         return application_call(method, configuration().vehicle_url + path, body, seconds, user_id=self._user_id)
