@@ -15,7 +15,7 @@ from integrations.sources.smartcar.polling import poll_due
 from tests.conftest import Team
 from tests.integrations.conftest import leads_to, page_of, post, words
 from tests.portal import Portal
-from tests.smartcar_stub import Stub, many_cars
+from tests.smartcar_stub import Fault, Stub, many_cars
 from vehicles.services import vehicle_create
 
 
@@ -236,3 +236,48 @@ def test_a_broken_sign_in_is_mended_by_signing_in_again(
     browser.get(back, follow_redirects=True)
     link.account.refresh_from_db()
     assert link.account.state == AccountState.ACTIVE
+
+
+def test_a_car_that_does_not_tell_its_vin_is_connected_all_the_same(
+    cloud_portal: Portal, fleet: Team, maker: Stub, owner: str
+) -> None:
+    browser = page_of(cloud_portal, fleet)
+    back = allow(maker, begin(browser), owner)
+    maker.state.faults += [Fault("vehicleidentification-vin", status) for status in (500, 429, "malformed")]
+    assert "Connected:" in words(browser.get(back, follow_redirects=True))
+    found = links(fleet)
+    assert len(found) == 3
+    assert [link.vehicle.vin for link in found] == [None] * 3
+
+
+def test_what_smartcar_refuses_to_end_is_not_called_ended(
+    cloud_portal: Portal, fleet: Team, maker: Stub, owner: str
+) -> None:
+    browser = page_of(cloud_portal, fleet)
+    browser.get(allow(maker, begin(browser), owner), follow_redirects=True)
+    link = links(fleet)[0]
+    for status in (403, 500, 430):
+        maker.state.faults.append(Fault("/connections/", status))
+        answer = post(browser, f"/connections/{link.pk}", action="disconnect")
+        assert "was not ended" in words(browser.get(leads_to(answer)))
+        assert link.pk in [kept.pk for kept in links(fleet)]
+    CloudVehicle.objects.filter(pk=link.pk).update(connection_id="")  # of a claimed vehicle it is not known
+    post(browser, f"/connections/{link.pk}", action="disconnect")
+    assert link.pk not in [kept.pk for kept in links(fleet)]
+    assert maker.state.connection_of(maker.state.accounts[owner].user_id, str(link.remote_id)) is None
+
+
+def test_one_organizations_goodbye_is_not_the_others(
+    cloud_portal: Portal, fleet: Team, strangers: Team, maker: Stub, owner: str
+) -> None:
+    first, second = page_of(cloud_portal, fleet), page_of(cloud_portal, strangers)
+    for browser in (first, second):
+        browser.get(allow(maker, begin(browser), owner), follow_redirects=True)
+    link = links(fleet)[0]
+    user_id, remote_id = maker.state.accounts[owner].user_id, str(link.remote_id)
+    post(first, f"/connections/{link.pk}", action="disconnect")
+    assert len(links(fleet)) == 2
+    assert maker.state.connection_of(user_id, remote_id) is not None
+    theirs = next(other for other in links(strangers) if str(other.remote_id) == remote_id)
+    post(second, f"/connections/{theirs.pk}", action="disconnect")
+    assert maker.state.connection_of(user_id, remote_id) is None

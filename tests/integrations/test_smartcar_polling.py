@@ -234,3 +234,31 @@ def test_two_workers_poll_a_car_once(link: CloudVehicle, maker: Stub) -> None:
     assert not CloudVehicle.objects.filter(pk=link.pk, poll_at=stale.poll_at).exists()
     assert polling.poll_due(now) == 0
     assert len([r for r in maker.state.requests if str(link.remote_id) in r.path]) == before + 1
+
+
+def test_a_broken_sign_in_stays_broken_although_the_poll_is_answered(link: CloudVehicle, maker: Stub) -> None:
+    now = timezone.now()
+    polling.poll_due(now)
+    remote = str(link.remote_id)
+    code = "tractionbattery-stateofcharge"
+    for _ in range(2):
+        maker.state.set_error(remote, code, "CONNECTED_SERVICES_ACCOUNT", "AUTHENTICATION_FAILED", stale=True)
+        now = due(link)
+        polling.poll_due(now)
+        link.account.refresh_from_db()
+        assert link.account.state == AccountState.RECONNECT
+        assert "Connect the account again" in link.account.error
+    maker.state.set_signal(remote, code, {"value": 44, "unit": "percent"}, time.time())
+    polling.poll_due(due(link))
+    link.account.refresh_from_db()
+    assert (link.account.state, link.account.error) == (AccountState.ACTIVE, "")
+
+
+def test_a_car_that_is_not_ours_any_more_is_the_owners_matter(link: CloudVehicle, maker: Stub) -> None:
+    before = len([r for r in maker.state.requests if r.path.endswith("/oauth2/token")])
+    maker.state.disconnect(link.connection_id)
+    now = timezone.now()
+    polling.poll_due(now)
+    assert "no access to this vehicle" in CloudVehicle.objects.get(pk=link.pk).error
+    assert due(link) - now >= timedelta(hours=23)
+    assert len([r for r in maker.state.requests if r.path.endswith("/oauth2/token")]) == before

@@ -9,19 +9,19 @@ import random
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from django.utils import timezone
 
-from integrations.sources.smartcar import services, signature
+from integrations.sources.smartcar import processing, services, signature
 from integrations.sources.smartcar.models import Account, CloudVehicle, EventState, WebhookEvent
-from integrations.sources.smartcar.processing import process_waiting
 from tests.conftest import Team
 from tests.integrations.conftest import SAMPLES, page_of, post, words, work_off
-from tests.portal import Portal
+from tests.portal import Portal, running_portal
 from tests.smartcar_stub import Stub
 
 MANAGEMENT_TOKEN = "stub-management-token"
@@ -184,7 +184,7 @@ def test_duplicates_at_once_are_one_event(cloud_portal: Portal, fleet: Team, end
         path = f"/webhooks/smartcar/{endpoint.key}"
         sent = [pool.submit(lambda body: deliver(cloud_portal, path, body).status_code, body) for body in bodies]
         while not all(each.done() for each in sent):  # a worker has its hands on the event meanwhile
-            process_waiting()
+            processing.process_waiting()
     assert [each.result() for each in sent] == [200] * 50
     work_off()
     event = WebhookEvent.objects.get(event_id=event_id)
@@ -376,8 +376,6 @@ def test_what_the_older_server_was_sent_is_taken_too(cloud_portal: Portal, fleet
 def test_a_wrong_delivery_holds_up_no_other(
     cloud_portal: Portal, fleet: Team, maker: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from integrations.sources.smartcar import processing
-
     connected = link(fleet)
     good = state_event(connected, 1_790_000_000, odometer_traveleddistance={"value": 1})
     bad = state_event(connected, 1_790_000_100, tractionbattery_stateofcharge={"value": 9})
@@ -399,3 +397,32 @@ def test_a_wrong_delivery_holds_up_no_other(
     WebhookEvent.objects.filter(pk=failed.pk).update(not_before=None)
     work_off()
     assert latest(cloud_portal, fleet)["traction_battery.soc"]["value"] == 9
+
+
+def test_deliveries_are_kept_no_longer_than_readings(cloud_portal: Portal, fleet: Team, strangers: Team) -> None:
+    events = []
+    for team in (fleet, strangers):
+        body = state_event(link(team), time.time(), odometer_traveleddistance={"value": 3})
+        deliver(cloud_portal, "/webhook", body)
+        events.append(json.loads(body)["eventId"])
+    work_off()
+    type(fleet.organization).objects.filter(pk=fleet.organization.pk).update(frame_days=2)
+    processing.trim(datetime.now(UTC) + timedelta(days=3))
+    assert [WebhookEvent.objects.filter(event_id=event).exists() for event in events] == [False, True]
+    strangers.organization.delete()
+    processing.trim()
+    assert not WebhookEvent.objects.filter(event_id=events[1]).exists()
+
+
+def test_strangers_cannot_make_it_work_hard(maker: Stub, tmp_path: Path) -> None:
+    with running_portal(tmp_path, **maker.settings()) as portal:  # its own: what it counts is nobody else's
+        _ask_often(portal)
+
+
+def _ask_often(cloud_portal: Portal) -> None:
+    large = compact({"eventType": "VERIFY", "data": {"challenge": str(uuid.uuid4())}, "padding": "x" * 3_000})
+    assert deliver(cloud_portal, "/webhook", large, "").status_code == 401
+    ask = compact({"eventType": "VERIFY", "data": {"challenge": str(uuid.uuid4())}})
+    with httpx.Client() as client:
+        codes = [deliver(cloud_portal, "/webhook", ask, "", client).status_code for _ in range(70)]
+    assert set(codes) == {403, 429}

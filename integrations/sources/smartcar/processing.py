@@ -11,8 +11,10 @@ from uuid import UUID
 import msgspec
 import structlog
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
+from fleet.accounts.models import Organization
 from fleet.lib.errors import MotorpoolError
 from integrations.sources.smartcar import troubles
 from integrations.sources.smartcar.events import Event, event_of
@@ -188,11 +190,21 @@ def claim_waiting(remote_ids: Iterable[str]) -> int:
 
 
 def trim(now: datetime | None = None) -> None:
-    """Forget processed deliveries after a month; what nobody claimed is kept three times as long."""
+    """Forget processed deliveries after a month; what nobody claimed is kept three times as long.
+
+    An organization that keeps its readings for less keeps these for less; one that is gone keeps none.
+    """
     now = now or datetime.now(UTC)
     finished = WebhookEvent.objects.filter(state__in=(EventState.DONE, EventState.IGNORED))
     finished.filter(received_at__lt=now - timedelta(days=KEEP_DAYS)).delete()
     WebhookEvent.objects.filter(received_at__lt=now - timedelta(days=3 * KEEP_DAYS)).delete()
+    briefly = Organization.objects.filter(Q(frame_days__lt=KEEP_DAYS) | Q(buffer_seconds__isnull=False))
+    for organization in briefly:
+        kept = timedelta(seconds=organization.buffer_seconds or (organization.frame_days or 1) * 86_400)
+        told = finished.filter(organizations__contains=[organization.pk])
+        told.filter(received_at__lt=now - kept).delete()
+    known = list(Organization.objects.values_list("pk", flat=True))
+    finished.exclude(organizations=[]).exclude(organizations__overlap=known).delete()
 
 
 def _uuids(words: Iterable[str]) -> list[str]:
