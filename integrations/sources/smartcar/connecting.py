@@ -165,7 +165,8 @@ def disconnect(link: CloudVehicle, user: User, request: Any = None) -> None:
     others = CloudVehicle.objects.filter(
         remote_id=link.remote_id, account__user_id=link.account.user_id, disconnected_at=None
     ).exclude(pk=link.pk)
-    if not others.exists():  # Smartcar has one connection for all that know this car
+    # Smartcar has one connection for all that know this car; without an application there is no access to end.
+    if configuration().ready and not others.exists():
         try:
             cloud_of(link.account).disconnect(link)
         except (Failure, TooBusy) as failure:
