@@ -12,11 +12,11 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from integrations.sources.smartcar import allowance, connecting, polling
+from integrations.sources.smartcar import allowance, connecting, polling, tasks
 from integrations.sources.smartcar.configuration import configuration
 from integrations.sources.smartcar.models import Account, AccountState, Application, CloudVehicle, Generation
 from tests.conftest import Team
-from tests.portal import Portal
+from tests.portal import Portal, eventually
 from tests.smartcar_stub import Fault, Stub, many_cars
 from vehicles.services import vehicle_create
 
@@ -224,6 +224,14 @@ def test_smartcars_own_request_for_patience_holds_for_all(link: CloudVehicle, ma
     assert due(other) > now + timedelta(seconds=30)
     assert other.error == ""  # it is not this car's fault
     Application.objects.update(paused_until=None)
+
+
+def test_a_slow_cloud_keeps_no_worker_from_its_other_tasks(link: CloudVehicle, maker: Stub) -> None:
+    maker.state.faults.append(Fault("/signals", "slow", delay=2.0))
+    begun = time.monotonic()
+    tasks.poll()
+    assert time.monotonic() - begun < 1
+    eventually(lambda: CloudVehicle.objects.get(pk=link.pk).last_poll, 15)
 
 
 def test_two_workers_poll_a_car_once(link: CloudVehicle, maker: Stub) -> None:

@@ -12,11 +12,13 @@ from django.core.mail import send_mail
 from django.utils import timezone
 
 from fleet.accounts.models import Role
+from fleet.lib import background
 from fleet.lib.encryption import Unreadable
 from integrations.sources.smartcar import leases, polling, processing, tokens, troubles
 from integrations.sources.smartcar.configuration import configuration
 from integrations.sources.smartcar.failures import Failure
 from integrations.sources.smartcar.models import Account, AccountState, ConnectSession
+from telemetry.ingest import local
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +32,16 @@ def process_events() -> None:
 
 @shared_task
 def poll() -> None:
-    """Ask the maker's clouds whose turn it is."""
+    """Begin to ask the makers' clouds whose turn it is; the claims keep two turns apart."""
     if configuration().ready:
+        background.run(_poll_turn)
+
+
+def _poll_turn() -> None:
+    try:
         polling.poll_due()
+    finally:
+        local.close()
 
 
 @shared_task
