@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import uuid
 from typing import Any
 
 from bench.load import Result, request, run
+from integrations.sources.smartcar.signature import sign
 
 TOKEN = "bench-management-token"
 
@@ -36,8 +35,6 @@ def measure(port: int, count: int, connections: int = 16) -> Result:
     requests = []
     for _ in range(count):
         data = body()
-        signature = hmac.new(TOKEN.encode(), data, hashlib.sha256).hexdigest()
-        requests.append(
-            request("POST", "/webhook", data, {"Content-Type": "application/json", "SC-Signature": signature})
-        )
+        headers = {"Content-Type": "application/json", "SC-Signature": sign(TOKEN, data)}
+        requests.append(request("POST", "/webhook", data, headers))
     return run(port, [requests[i::connections] for i in range(connections)])

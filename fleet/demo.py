@@ -15,7 +15,7 @@ from django.db import transaction
 from fleet.accounts.models import Membership, Organization, Role, User
 from fleet.accounts.services import organization_create, token_create
 from fleet.embedded.identity import write_private
-from integrations.sources.smartcar.services import arm, endpoint_of_the_portal
+from integrations.sources.smartcar.services import address_of, arm, endpoint_of_the_portal
 from vehicles.services import device_create, vehicle_create
 
 ARMED = timedelta(hours=24)
@@ -92,7 +92,7 @@ def _webhook(url: str) -> dict[str, str]:
     endpoint = endpoint_of_the_portal()
     arm(endpoint, None, ARMED)
     tokens = settings.SMARTCAR["management_tokens"]
-    return {"webhook_url": f"{url}/webhooks/smartcar/{endpoint.key}", "management_token": tokens[0] if tokens else ""}
+    return {"webhook_url": address_of(endpoint, url), "management_token": tokens[0] if tokens else ""}
 
 
 def _person(email: str, password: str) -> User:

@@ -72,6 +72,14 @@ def endpoint(cloud_portal: Portal) -> Any:
     return made
 
 
+@pytest.fixture
+def samples() -> Path:
+    """Bodies as documented and as seen in traffic."""
+    if not SAMPLES.exists():
+        pytest.skip("the folder of sample bodies is not present")
+    return SAMPLES
+
+
 def page_of(portal: Portal, team: Team, role: str = "admin") -> httpx.Client:
     """A signed-in browser without scripts."""
     return sign_in(portal, team.users[role].email or "", team.password)

@@ -17,6 +17,7 @@ from motorpool_collector.driver import CollectorError
 from motorpool_collector.drivers import DRIVERS, PACKAGES, driver_of, driver_options
 from motorpool_collector.service import run
 from motorpool_collector.spool import Spool
+from motorpool_collector.tuning import LEVELS
 
 CONFIG = "collector.toml"
 
@@ -47,7 +48,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def _log(level: str, file: str) -> None:
-    if level not in ("debug", "info", "warning", "error"):
+    if level not in LEVELS:
         raise CollectorError(f"log.level is debug, info, warning or error, not {level!r}.", permanent=True)
     try:
         handler: logging.Handler = logging.FileHandler(file) if file else logging.StreamHandler()
@@ -61,7 +62,7 @@ def _log(level: str, file: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    common.add_argument("--log-level", default="info", choices=LEVELS)
     common.add_argument("--log-file", default="", help="default: standard error")
     sending = argparse.ArgumentParser(add_help=False)
     sending.add_argument("--portal", default="", help=f"or MOTORPOOL_PORTAL; default {PORTAL}")

@@ -13,7 +13,6 @@ from django.utils import timezone
 from integrations.sources.smartcar.configuration import configuration
 from integrations.sources.smartcar.failures import Failure
 from integrations.sources.smartcar.models import Application, CloudVehicle
-from integrations.sources.smartcar.tokens import application
 
 OWN_LIMIT = "OWN_LIMIT"
 """The code of a refusal that is ours, made before anything was sent."""
@@ -33,11 +32,10 @@ def take(link: CloudVehicle | None, *, polling: bool = False, cost: int = 1, now
     """
     now = now or timezone.now()
     settings = configuration()
-    application()
     with transaction.atomic():
         if link is not None:  # first: whoever waits for a vehicle holds up nobody else
             _count(link, cost, now)
-        row = Application.objects.select_for_update().get(pk=1)
+        row, _ = Application.objects.select_for_update().get_or_create(pk=1)
         if row.paused_until and row.paused_until > now:
             wait = (row.paused_until - now).total_seconds()
             raise Failure(429, "RATE_LIMIT", OWN_LIMIT, "Smartcar has asked for patience.", wait)

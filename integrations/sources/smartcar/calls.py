@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from fleet.lib import outbound
 from fleet.lib.outbound import Answer
 from integrations.sources.smartcar import allowance, tokens
 from integrations.sources.smartcar.configuration import configuration
+from integrations.sources.smartcar.conversions import dict_of
 from integrations.sources.smartcar.failures import Failure, Retry, failure_of
 
 READ_SECONDS = 60.0
@@ -31,8 +33,6 @@ class RemoteVehicle:
     model: str = ""
     year: int | None = None
     powertrain: str = ""
-    vin: str = ""
-    mode: str = ""
     permissions: tuple[str, ...] = field(default_factory=tuple)
 
 
@@ -76,9 +76,22 @@ def call_with_token(
         spent = token
 
 
-def dict_of(value: Any) -> dict[str, Any]:
-    """The value where it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}
+def listed(answer: Answer, name: str) -> list[Any]:
+    """The list that an answer has under a name; raises `Failure` where it has none."""
+    found = dict_of(answer.json()).get(name)
+    if not isinstance(found, list):
+        raise Failure(502, "UPSTREAM", "INVALID_DATA", "Smartcar's answer is not what it documents.")
+    return found
+
+
+@contextmanager
+def tolerating(status: int) -> Iterator[None]:
+    """Take one status for success: what is asked for holds already."""
+    try:
+        yield
+    except Failure as failure:
+        if failure.status != status:
+            raise
 
 
 def words_in(value: Any) -> tuple[str, ...]:

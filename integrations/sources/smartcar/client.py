@@ -25,7 +25,7 @@ class Cloud(Protocol):
         """What the maker's cloud knows of the vehicle."""
 
     def command(self, link: CloudVehicle, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out a command of `commands.KINDS`; returns what the cloud told of its end."""
+        """Carry out a command of `telemetry.commands.queue.CLOUD_KINDS`; returns what the cloud told of its end."""
 
     def disconnect(self, link: CloudVehicle) -> None:
         """End Smartcar's access to the vehicle; one that is gone already is no failure."""

@@ -14,6 +14,7 @@ from integrations.sources.smartcar.client import cloud_of
 from integrations.sources.smartcar.failures import Failure
 from integrations.sources.smartcar.leases import TooBusy
 from integrations.sources.smartcar.models import AccountState, CloudVehicle
+from integrations.sources.smartcar.selectors import links_of
 from vehicles.models import Vehicle
 
 
@@ -50,6 +51,5 @@ def carry_out(vehicle: Vehicle, kind: str, arguments: Mapping[str, Any]) -> dict
 
 
 def _link(vehicle: Vehicle) -> CloudVehicle | None:
-    links = CloudVehicle.objects.select_related("account__organization", "vehicle")
-    active = links.filter(vehicle=vehicle, disconnected_at=None, account__state=AccountState.ACTIVE)
+    active = links_of(vehicle.organization).filter(vehicle=vehicle, account__state=AccountState.ACTIVE)
     return active.order_by("-connected_at").first()

@@ -18,14 +18,16 @@ from fleet.accounts.models import Organization, User
 from fleet.accounts.services import audit
 from fleet.lib.errors import MotorpoolError
 from integrations.sources.smartcar import polling, tokens, troubles
-from integrations.sources.smartcar.calls import READ_SECONDS, RemoteVehicle, call_with_token, dict_of
+from integrations.sources.smartcar.calls import RemoteVehicle
 from integrations.sources.smartcar.client import cloud_of
 from integrations.sources.smartcar.configuration import configuration
+from integrations.sources.smartcar.conversions import uuid_of
 from integrations.sources.smartcar.failures import Failure
 from integrations.sources.smartcar.importing import take_over
 from integrations.sources.smartcar.leases import TooBusy
 from integrations.sources.smartcar.models import Account, AccountState, CloudVehicle, ConnectSession, Generation
 from integrations.sources.smartcar.processing import claim_waiting
+from integrations.sources.smartcar.version2 import user_of
 from integrations.sources.smartcar.version3 import connections
 
 STATE_SALT = "smartcar.state"
@@ -101,7 +103,7 @@ def begin(
     address = client.get_auth_url(list(PERMISSIONS), options)
     if generation == Generation.V3:  # what the SDK does not know yet
         address = address.replace("response_type=code", "response_type=none", 1)
-    return f"{address}&{_encoded({'external_id': external_id(organization)})}"
+    return f"{address}&{urlencode({'external_id': external_id(organization)})}"
 
 
 def session_of(state: str, user: User) -> ConnectSession:
@@ -186,13 +188,12 @@ def _account_by_user(session: ConnectSession, user_id: str) -> tuple[Account, li
     """Version 3: the query's user id is only a claim. Smartcar is asked for its connections, and only those that were
     made with this organization's external id count.
     """
-    try:
-        claimed = str(uuid.UUID(user_id))
-    except ValueError:
-        raise NotConnected("Smartcar came back without saying who has connected.") from None
-    asked = connections({"filter[userId]": claimed, "filter[vehicle.mode]": session.mode})
+    claimed = uuid_of(user_id)
+    if claimed is None:
+        raise NotConnected("Smartcar came back without saying who has connected.")
+    asked = connections({"filter[userId]": str(claimed), "filter[vehicle.mode]": session.mode})
     ours = external_id(session.organization)
-    found = [remote for remote in asked if remote.user_id == claimed and remote.external_id == ours]
+    found = [remote for remote in asked if remote.user_id == str(claimed) and remote.external_id == ours]
     if not found:
         raise NotConnected("Smartcar does not confirm that this account was connected here. Nothing was taken over.")
     return _keep_account(session, claimed, Generation.V3), found
@@ -203,18 +204,12 @@ def _account_by_code(session: ConnectSession, code: str) -> Account:
     if not code:
         raise NotConnected("Smartcar came back without a code.")
     pair = tokens.exchange_code(code)
-    url = f"{configuration().api_url}/v2.0/user"
-    answer = call_with_token(lambda _: str(pair["access_token"]), "GET", url, {}, None, READ_SECONDS, None)
-    try:
-        user_id = str(uuid.UUID(str(dict_of(answer.json()).get("id"))))
-    except ValueError:
-        raise Failure(502, "UPSTREAM", "INVALID_DATA", "Smartcar does not say whose account this is.") from None
-    account = _keep_account(session, user_id, Generation.V2)
+    account = _keep_account(session, user_of(str(pair["access_token"])), Generation.V2)
     tokens.keep_pair(account, pair)
     return account
 
 
-def _keep_account(session: ConnectSession, user_id: str, generation: Generation) -> Account:
+def _keep_account(session: ConnectSession, user_id: uuid.UUID, generation: Generation) -> Account:
     values = {
         "generation": generation, "mode": session.mode, "state": AccountState.ACTIVE, "error": "",
         "connected_by": session.user, "connected_at": timezone.now(),
@@ -236,8 +231,4 @@ def _words(query: Mapping[str, str]) -> str:
 
 
 def _url(path: str, parameters: dict[str, str]) -> str:
-    return f"{configuration().connect_url}/oauth/{path}?{_encoded(parameters)}"
-
-
-def _encoded(parameters: dict[str, str]) -> str:
-    return urlencode(parameters)
+    return f"{configuration().connect_url}/oauth/{path}?{urlencode(parameters)}"

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from integrations.sources.smartcar.conversions import dict_of, list_of
 from integrations.sources.smartcar.legacy_signals import legacy_event_signals, legacy_signals_of
 from integrations.sources.smartcar.signals import Signal, epoch_of, signals_of
-
-CHARGING = ("CHARGING_STARTED", "CHARGING_STOPPED", "CHARGING_COMPLETED")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,6 @@ class CloudError:
     code: str
     resolved: bool
     words: str
-    resolution: str
     signals: tuple[str, ...]
     """The codes it is about; empty for all."""
 
@@ -48,7 +46,6 @@ class Event:
     """VERIFY, VEHICLE_STATE, VEHICLE_ERROR, or whatever else the body calls itself."""
     mode: str
     delivered_at: float | None
-    challenge: object = None
     deliveries: list[Delivery] = field(default_factory=list)
     errors: list[CloudError] = field(default_factory=list)
     user_id: str = ""
@@ -72,25 +69,25 @@ def challenge_of(parsed: Any) -> tuple[bool, object]:
     if not isinstance(parsed, dict):
         return False, None
     if parsed.get("eventType") == "VERIFY":
-        return True, _dict(parsed.get("data")).get("challenge")
+        return True, dict_of(parsed.get("data")).get("challenge")
     if parsed.get("eventName") == "verify":
-        return True, _dict(parsed.get("payload")).get("challenge")
+        return True, dict_of(parsed.get("payload")).get("challenge")
     return False, None
 
 
 def event_of(body: bytes, parsed: Any) -> Event:
     """The event in a body; one that nobody knows has no deliveries."""
-    root = _dict(parsed)
+    root = dict_of(parsed)
     identity = identity_of(body, parsed)
     if "eventName" in root:
         return _version_2(identity, root)
-    data, meta = _dict(root.get("data")), _dict(root.get("meta"))
+    data, meta = dict_of(root.get("data")), dict_of(root.get("meta"))
     kind = str(root.get("eventType") or root.get("type") or "unknown")[:40]
     delivered = epoch_of(meta.get("deliveredAt"))
     mode = str(meta.get("mode") or "").upper()
-    user = _id(_dict(data.get("user")).get("id"))
-    vehicle = _id(root.get("vehicleId")) or _id(_dict(data.get("vehicle")).get("id"))
-    errors = [_error(entry) for entry in _list(data.get("errors")) if isinstance(entry, dict)]
+    user = _id(dict_of(data.get("user")).get("id"))
+    vehicle = _id(root.get("vehicleId")) or _id(dict_of(data.get("vehicle")).get("id"))
+    errors = [_error(entry) for entry in list_of(data.get("errors")) if isinstance(entry, dict)]
     deliveries: list[Delivery] = []
     if vehicle and kind in ("VEHICLE_STATE", "VEHICLE_ERROR"):
         deliveries = [Delivery(vehicle, user, signals_of(data.get("signals")))]
@@ -106,31 +103,29 @@ def event_of(body: bytes, parsed: Any) -> Event:
 
 
 def _version_2(identity: str, root: Mapping[str, Any]) -> Event:
-    payload = _dict(root.get("payload"))
+    payload = dict_of(root.get("payload"))
     kind = str(root.get("eventName"))[:40]
     at = epoch_of(payload.get("eventTime"))
     deliveries = [
         Delivery(_id(entry.get("vehicleId")), "", legacy_signals_of(entry.get("data")))
-        for entry in _list(payload.get("vehicles"))
+        for entry in list_of(payload.get("vehicles"))
         if isinstance(entry, dict) and _id(entry.get("vehicleId"))
     ]
     vehicle = _id(payload.get("vehicleId"))
-    if vehicle and payload.get("eventType") in CHARGING and at is not None:
-        deliveries.append(Delivery(vehicle, "", legacy_event_signals(str(payload["eventType"]), at)))
+    charging = legacy_event_signals(str(payload.get("eventType")), at) if vehicle and at is not None else []
+    if charging:
+        deliveries.append(Delivery(vehicle, "", charging))
         kind = str(payload["eventType"])
     return Event(identity, kind, str(root.get("mode") or "").upper(), at, deliveries=deliveries)
 
 
 def _error(entry: Mapping[str, Any]) -> CloudError:
-    resolution = entry.get("resolution")
-    resolution = resolution.get("type") if isinstance(resolution, dict) else resolution
-    signals = [s.get("code") if isinstance(s, dict) else s for s in _list(entry.get("signals"))]
+    signals = [s.get("code") if isinstance(s, dict) else s for s in list_of(entry.get("signals"))]
     return CloudError(
         str(entry.get("type") or "")[:40],
         str(entry.get("code") or "")[:40],
         entry.get("state") == "RESOLVED",
         str(entry.get("suggestedUserMessage") or entry.get("description") or "")[:300],
-        str(resolution or ""),
         tuple(s.lower().replace(".", "-") for s in signals if isinstance(s, str)),
     )
 
@@ -140,14 +135,6 @@ def _named(signals: Any) -> list[dict[str, Any]]:
     if not isinstance(signals, dict):
         return signals if isinstance(signals, list) else []
     return [{"code": str(name).lower().replace(".", "-"), "body": body} for name, body in signals.items()]
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _id(value: Any) -> str:

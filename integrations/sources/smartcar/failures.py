@@ -22,7 +22,7 @@ class Retry(Enum):
     TOKEN = "with a new token"  # noqa: S105
 
 
-@dataclass
+@dataclass(eq=False)
 class Failure(Exception):
     """A call that Smartcar refused, or that it did not answer."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -13,6 +12,7 @@ from django.utils import timezone
 from integrations.sources.smartcar import troubles
 from integrations.sources.smartcar.calls import RemoteVehicle
 from integrations.sources.smartcar.client import cloud_of
+from integrations.sources.smartcar.conversions import uuid_of
 from integrations.sources.smartcar.failures import Failure
 from integrations.sources.smartcar.leases import TooBusy
 from integrations.sources.smartcar.models import Account, CloudVehicle
@@ -35,7 +35,7 @@ def take_over(account: Account, found: Iterable[RemoteVehicle], request: Any) ->
     """Every vehicle of the account: known ones are joined by their VIN, others are new."""
     links = []
     for remote in found:
-        if not _is_uuid(remote.remote_id):
+        if uuid_of(remote.remote_id) is None:
             continue
         link = CloudVehicle.objects.filter(organization=account.organization, remote_id=remote.remote_id).first()
         vehicle = link.vehicle if link else _vehicle_for(account, remote, request)
@@ -81,11 +81,3 @@ def _vehicle_for(account: Account, remote: RemoteVehicle, request: Any) -> Vehic
         return vehicle_create(**fields, vin=vin or None, **about)
     except Conflict:  # another worker made it a moment ago
         return account.organization.vehicles.get(vin=vin)
-
-
-def _is_uuid(words: str) -> bool:
-    try:
-        uuid.UUID(words)
-    except ValueError:
-        return False
-    return True

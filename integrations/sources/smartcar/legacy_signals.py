@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from integrations.sources.smartcar.conversions import list_of, number_of
+from integrations.sources.smartcar.conversions import dict_of, list_of, number_of
 from integrations.sources.smartcar.signals import CODES, Signal, error_of, first_time, word_of
 
 Bodies = dict[str, Mapping[str, Any] | None]
@@ -74,17 +74,17 @@ def _percent(value: Any) -> float | None:
 
 def _simple(code: str, key: str, quantity: str = "") -> Converter:
     def convert(body: Any, units: Units) -> Bodies:
-        return {code: _value(_dict(body).get(key), units.get(quantity))}
+        return {code: _value(dict_of(body).get(key), units.get(quantity))}
 
     return convert
 
 
 def _location(body: Any, units: Units) -> Bodies:
-    return {"location-preciselocation": _dict(body) or None}
+    return {"location-preciselocation": dict_of(body) or None}
 
 
 def _battery(body: Any, units: Units) -> Bodies:
-    told = _dict(body)
+    told = dict_of(body)
     return {
         "tractionbattery-stateofcharge": _value(_percent(told.get("percentRemaining")), "percent"),
         "tractionbattery-range": _value(told.get("range"), units["length"]),
@@ -93,17 +93,17 @@ def _battery(body: Any, units: Units) -> Bodies:
 
 def _capacity(body: Any, units: Units) -> Bodies:
     """Of two addresses: the elder has a number, the younger an object or null."""
-    told = _dict(body)
+    told = dict_of(body)
     held = told.get("capacity")
-    source = _dict(held).get("source")
-    capacity = number_of(_dict(held).get("nominal") if isinstance(held, dict) else held)
+    source = dict_of(held).get("source")
+    capacity = number_of(dict_of(held).get("nominal") if isinstance(held, dict) else held)
     available = list_of(told.get("availableCapacities"))
     whole = {"capacity": capacity, "source": source, "availableCapacities": available, "unit": "kWh"}
     return {"tractionbattery-nominalcapacity": whole if capacity is not None else None}
 
 
 def _charge(body: Any, units: Units) -> Bodies:
-    told = _dict(body)
+    told = dict_of(body)
     plugged: Bodies = {"charge-ischargingcableconnected": _value(told.get("isPluggedIn"))}
     return plugged | _charging(word_of(told.get("state")) or None)
 
@@ -117,14 +117,14 @@ def _charging(status: str | None) -> Bodies:
 
 
 def _charge_limit(body: Any, units: Units) -> Bodies:
-    limit = _percent(_dict(body).get("limit"))
+    limit = _percent(dict_of(body).get("limit"))
     values = [{"type": "GLOBAL", "limit": limit, "condition": None}]
     whole = {"values": values, "activeLimit": limit, "unit": "percent"}
     return {"charge-chargelimits": whole if limit is not None else None}
 
 
 def _fuel(body: Any, units: Units) -> Bodies:
-    told = _dict(body)
+    told = dict_of(body)
     return {
         "internalcombustionengine-amountremaining": _value(told.get("amountRemaining"), units["volume"]),
         "internalcombustionengine-fuellevel": _value(_percent(told.get("percentRemaining")), "percent"),
@@ -133,12 +133,12 @@ def _fuel(body: Any, units: Units) -> Bodies:
 
 
 def _oil(body: Any, units: Units) -> Bodies:
-    life = _percent(_dict(body).get("lifeRemaining"))
+    life = _percent(dict_of(body).get("lifeRemaining"))
     return {"internalcombustionengine-oillife": _value(life, "percent")}
 
 
 def _tires(body: Any, units: Units) -> Bodies:
-    told = _dict(body)
+    told = dict_of(body)
     values = [
         {"row": row, "column": column, "tirePressure": told[name]}
         for name, (row, column) in _PLACES.items()
@@ -149,7 +149,7 @@ def _tires(body: Any, units: Units) -> Bodies:
 
 
 def _security(body: Any, units: Units) -> Bodies:
-    told = _dict(body)
+    told = dict_of(body)
     storage, flap = _words(told.get("storage")), _words(told.get("chargingPort")).values()
     sunroof = _words(told.get("sunroof")).values()
     return {
@@ -186,8 +186,8 @@ def _grid(entries: Any) -> dict[str, Any] | None:
 
 def _systems(body: Any, units: Units) -> Bodies:
     found: Bodies = dict.fromkeys(_SYSTEM_CODES)
-    for entry in list_of(_dict(body).get("systems")):
-        told = _dict(entry)
+    for entry in list_of(dict_of(body).get("systems")):
+        told = dict_of(entry)
         name = word_of(told.get("systemId")).removeprefix("SYSTEM_").replace("_", "").lower()
         if name.isascii() and name.isalnum():
             status = {"status": told.get("status"), "description": told.get("description")}
@@ -196,7 +196,7 @@ def _systems(body: Any, units: Units) -> Bodies:
 
 
 def _codes(body: Any, units: Units) -> Bodies:
-    values = _dict(body).get("activeCodes")
+    values = dict_of(body).get("activeCodes")
     return {"diagnostics-dtclist": {"values": values} if isinstance(values, list) else None}
 
 
@@ -207,9 +207,9 @@ def _services(body: Any, units: Units) -> Bodies:
 
 
 def _service(entry: Mapping[str, Any]) -> dict[str, Any]:
-    cost = _dict(entry.get("serviceCost"))
-    tasks = [_dict(task) for task in list_of(entry.get("serviceTasks"))]
-    details = [_dict(detail) for detail in list_of(entry.get("serviceDetails"))]
+    cost = dict_of(entry.get("serviceCost"))
+    tasks = [dict_of(task) for task in list_of(entry.get("serviceTasks"))]
+    details = [dict_of(detail) for detail in list_of(entry.get("serviceDetails"))]
     return {
         "id": entry.get("serviceId"),
         "time": entry.get("serviceDate"),
@@ -218,10 +218,6 @@ def _service(entry: Mapping[str, Any]) -> dict[str, Any]:
         "tasks": [{"id": task.get("taskId"), "description": task.get("taskDescription")} for task in tasks],
         "details": [{"id": detail.get("type"), "description": detail.get("value")} for detail in details],
     }
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 PATHS: Mapping[str, tuple[tuple[str, ...], Converter]] = {

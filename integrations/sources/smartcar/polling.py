@@ -118,7 +118,7 @@ def interval(link: CloudVehicle, now: datetime) -> timedelta:
 
 def sync_soon(links: Any) -> None:
     """Let the vehicles of a query be polled now, whoever asked for patience excepted."""
-    changed = links.filter(disconnected_at=None).update(poll_at=timezone.now(), quiet_polls=F("quiet_polls") * 0)
+    changed = links.filter(disconnected_at=None).update(poll_at=timezone.now(), quiet_polls=0)
     if changed:
         bell.announce("integrations.sources.smartcar.tasks.poll")
 

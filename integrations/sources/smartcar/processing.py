@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import structlog
@@ -17,9 +16,10 @@ from django.utils import timezone
 from fleet.accounts.models import Organization
 from fleet.lib.errors import MotorpoolError
 from integrations.sources.smartcar import troubles
+from integrations.sources.smartcar.conversions import uuid_of
 from integrations.sources.smartcar.events import Event, event_of
 from integrations.sources.smartcar.models import CloudVehicle, EventState, WebhookEvent
-from integrations.sources.smartcar.signals import Signal, is_mapped, readings_of
+from integrations.sources.smartcar.signals import Signal, readings_of
 from telemetry.ingest.local import Reading, store_readings
 
 SOURCE = "smartcar"
@@ -74,7 +74,9 @@ def _process(rows: list[WebhookEvent]) -> None:
     parsed = [(row, event_of(bytes(row.body), msgspec.json.decode(bytes(row.body)))) for row in rows]
     wanted = {delivery.remote_id for _, event in parsed for delivery in event.deliveries}
     links: dict[str, list[CloudVehicle]] = defaultdict(list)
-    known = CloudVehicle.objects.filter(remote_id__in=_uuids(wanted), disconnected_at=None)
+    known = CloudVehicle.objects.filter(
+        remote_id__in=[remote_id for remote_id in wanted if uuid_of(remote_id)], disconnected_at=None
+    )
     for link in known.select_related("account").order_by("pk").select_for_update(of=("self",)):
         links[str(link.remote_id)].append(link)
     readings: dict[int, list[Reading]] = defaultdict(list)
@@ -130,7 +132,7 @@ def _apply(row: WebhookEvent, event: Event, links: dict[str, list[CloudVehicle]]
 
 def _is_of(link: CloudVehicle, user_id: str) -> bool:
     """Whether a delivery is for this connection: a car that changed hands tells of its new owner to nobody else."""
-    return not _uuids([user_id]) or str(link.account.user_id) == user_id
+    return uuid_of(user_id) in (None, link.account.user_id)
 
 
 def readings_from(link: CloudVehicle, signals: Iterable[Signal], otherwise: float) -> list[Reading]:
@@ -155,7 +157,7 @@ def readings_from(link: CloudVehicle, signals: Iterable[Signal], otherwise: floa
         values = readings_of(signal)
         if values:
             by_time.setdefault(at, {}).update(values)
-        if signal.body is not None and (not values or not is_mapped(signal.code)):
+        elif signal.body is not None:
             known = link.raw.get(signal.code)
             newer = known is None or at >= known.get("time", 0)
             if newer and r"\x00" not in repr(signal.body):
@@ -216,13 +218,3 @@ def trim(now: datetime | None = None) -> None:
         told.filter(received_at__lt=now - kept).delete()
     known = list(Organization.objects.values_list("pk", flat=True))
     finished.exclude(organizations=[]).exclude(organizations__overlap=known).delete()
-
-
-def _uuids(words: Iterable[str]) -> list[str]:
-    found = []
-    for word in words:
-        try:
-            found.append(str(UUID(word)))
-        except ValueError:
-            continue
-    return found

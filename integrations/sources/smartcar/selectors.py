@@ -13,10 +13,8 @@ from fleet.accounts.models import Organization
 from integrations.sources.smartcar import allowance
 from integrations.sources.smartcar.configuration import configuration
 from integrations.sources.smartcar.models import (
-    Account,
     AccountState,
     CloudVehicle,
-    WebhookEndpoint,
     WebhookEvent,
 )
 from integrations.sources.smartcar.tokens import application
@@ -88,16 +86,6 @@ def usage() -> dict[str, Any]:
         "total": row.used_total,
         "paused_until": row.paused_until if row.paused_until and row.paused_until > timezone.now() else None,
     }
-
-
-def accounts_of(organization: Organization) -> QuerySet[Account]:
-    """The organization's accounts that are not disconnected."""
-    return organization.smartcar_accounts.exclude(state=AccountState.DISCONNECTED)
-
-
-def endpoints() -> list[WebhookEndpoint]:
-    """The addresses for deliveries."""
-    return list(WebhookEndpoint.objects.order_by("pk"))
 
 
 def _about(body: bytes) -> str:

@@ -18,10 +18,11 @@ from fleet.accounts.services import audit
 from fleet.lib import encryption
 from integrations.sources.smartcar import polling
 from integrations.sources.smartcar.connecting import NotConnected
+from integrations.sources.smartcar.conversions import uuid_of
 from integrations.sources.smartcar.models import Account, AccountState, CloudVehicle, Generation, WebhookEndpoint
 from integrations.sources.smartcar.processing import claim_waiting
 from integrations.sources.smartcar.selectors import unclaimed_of
-from integrations.sources.smartcar.tokens import SEALED
+from integrations.sources.smartcar.tokens import SEALED, place_of
 from vehicles.models import Vehicle
 
 ARMED = timedelta(minutes=15)
@@ -42,9 +43,9 @@ def claim(
     if entry is None:
         raise NotConnected("That vehicle does not wait here: it may have been claimed meanwhile.", status=404)
     now = timezone.now()
-    if _uuid(remote_id) is None:
+    if uuid_of(remote_id) is None:
         raise NotConnected("What the webhook calls the vehicle is no id of Smartcar's.")
-    known = _uuid(entry["user_id"])
+    known = uuid_of(entry["user_id"])
     account, made = Account.objects.get_or_create(
         organization=organization,
         user_id=known or uuid.uuid4(),
@@ -70,9 +71,9 @@ def endpoint_of_the_portal() -> WebhookEndpoint:
     return found or WebhookEndpoint.objects.create(key=secrets.token_urlsafe(32))
 
 
-def address_of(endpoint: WebhookEndpoint) -> str:
-    """What is written into Smartcar's dashboard."""
-    return f"{settings.BASE_URL}/webhooks/smartcar/{endpoint.key}"
+def address_of(endpoint: WebhookEndpoint, base_url: str = "") -> str:
+    """What is written into Smartcar's dashboard; ``base_url`` where it is not `BASE_URL`."""
+    return f"{base_url or settings.BASE_URL}/webhooks/smartcar/{endpoint.key}"
 
 
 def arm(endpoint: WebhookEndpoint, user: User | None, duration: timedelta = ARMED, request: Any = None) -> None:
@@ -90,7 +91,7 @@ def reseal() -> Iterator[str]:
                 row: Any = model._default_manager.select_for_update().get(pk=pk)
                 changed = {}
                 for column in columns:
-                    sealed, place = getattr(row, column), f"{model._meta.label_lower}:{pk}:{column}"
+                    sealed, place = getattr(row, column), place_of(row, column)
                     if sealed and not encryption.sealed_with_newest(sealed):
                         try:
                             changed[column] = encryption.seal(encryption.unseal(sealed, place), place)
@@ -100,10 +101,3 @@ def reseal() -> Iterator[str]:
                     model._default_manager.filter(pk=pk).update(**changed)
             for column in changed:
                 yield f"{model._meta.label_lower} {pk} {column}"
-
-
-def _uuid(words: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(words)
-    except ValueError:
-        return None

@@ -43,11 +43,11 @@ def application_token(spent: str = "") -> str:
     """
     row = leases.renewed(application(), lambda row: _fresh(row, spent), _renew_application)
     try:
-        return encryption.unseal(row.access_token, _place(row, "access_token"))
+        return encryption.unseal(row.access_token, place_of(row, "access_token"))
     except encryption.Unreadable:  # the key is gone; a token is easily had again
         Application.objects.filter(pk=row.pk, access_token=row.access_token).update(access_token="")
         row = leases.renewed(row, lambda row: _fresh(row, ""), _renew_application)
-        return encryption.unseal(row.access_token, _place(row, "access_token"))
+        return encryption.unseal(row.access_token, place_of(row, "access_token"))
 
 
 def account_token(account: Account, spent: str = "") -> str:
@@ -57,7 +57,7 @@ def account_token(account: Account, spent: str = "") -> str:
         Failure: the refresh token is not accepted any more (the account is then marked), or Smartcar does not answer.
     """
     row = leases.renewed(account, lambda row: _fresh(row, spent), _refresh)
-    return encryption.unseal(row.access_token, _place(row, "access_token"))
+    return encryption.unseal(row.access_token, place_of(row, "access_token"))
 
 
 def exchange_code(code: str) -> dict[str, str | int]:
@@ -92,7 +92,7 @@ def refresh_ahead(account: Account) -> None:
 def _fresh(row: Application | Account, spent: str) -> bool:
     if not row.access_token or row.access_expires_at is None or row.access_expires_at <= timezone.now() + EARLY:
         return False
-    return not spent or encryption.unseal(row.access_token, _place(row, "access_token")) != spent
+    return not spent or encryption.unseal(row.access_token, place_of(row, "access_token")) != spent
 
 
 def _renew_application(row: Application, owner: uuid.UUID) -> None:
@@ -101,11 +101,12 @@ def _renew_application(row: Application, owner: uuid.UUID) -> None:
         f"{settings.iam_url}/oauth2/token",
         {},
         {"grant_type": "client_credentials", "client_id": settings.client_id, "client_secret": settings.client_secret},
+        ("access_token", "expires_in"),
     )
     leases.keep(
         row,
         owner,
-        access_token=encryption.seal(str(answer["access_token"]), _place(row, "access_token")),
+        access_token=encryption.seal(str(answer["access_token"]), place_of(row, "access_token")),
         access_expires_at=timezone.now() + timedelta(seconds=int(answer["expires_in"])),
     )
 
@@ -141,14 +142,14 @@ def _begin(row: Account, owner: uuid.UUID) -> None:
 
 
 def _refresh_token(row: Account) -> str:
-    return encryption.unseal(row.refresh_token, _place(row, "refresh_token"))
+    return encryption.unseal(row.refresh_token, place_of(row, "refresh_token"))
 
 
 def _pair_values(account: Account, pair: dict[str, str | int]) -> dict[str, object]:
     now = timezone.now()
     return {
-        "access_token": encryption.seal(str(pair["access_token"]), _place(account, "access_token")),
-        "refresh_token": encryption.seal(str(pair["refresh_token"]), _place(account, "refresh_token")),
+        "access_token": encryption.seal(str(pair["access_token"]), place_of(account, "access_token")),
+        "refresh_token": encryption.seal(str(pair["refresh_token"]), place_of(account, "refresh_token")),
         "access_expires_at": now + timedelta(seconds=int(pair["expires_in"])),
         "refreshed_at": now,
         "refresh_started_at": None,
@@ -158,10 +159,11 @@ def _pair_values(account: Account, pair: dict[str, str | int]) -> dict[str, obje
 def _token_call(form: dict[str, str]) -> dict[str, str | int]:
     settings = configuration()
     pair = base64.b64encode(f"{settings.client_id}:{settings.client_secret}".encode()).decode()
-    return _call(settings.auth_url, {"Authorization": f"Basic {pair}"}, form)
+    wanted = ("access_token", "expires_in", "refresh_token")
+    return _call(settings.auth_url, {"Authorization": f"Basic {pair}"}, form, wanted)
 
 
-def _call(url: str, headers: dict[str, str], form: dict[str, str]) -> dict[str, str | int]:
+def _call(url: str, headers: dict[str, str], form: dict[str, str], wanted: tuple[str, ...]) -> dict[str, str | int]:
     """A token endpoint's answer; raises `Failure`, whose words never hold what was sent."""
     try:
         answer = outbound.call(
@@ -170,7 +172,6 @@ def _call(url: str, headers: dict[str, str], form: dict[str, str]) -> dict[str, 
     except outbound.OutboundError as error:
         raise Failure(503, "SERVER", "", str(error)) from None
     body = answer.json()
-    wanted = ("access_token", "expires_in", *(("refresh_token",) if "/oauth2/" not in url else ()))
     if answer.status != 200:
         failure = failure_of(answer)
         failure.detail = "Smartcar gave no token."  # its words may repeat what was sent
@@ -180,7 +181,8 @@ def _call(url: str, headers: dict[str, str], form: dict[str, str]) -> dict[str, 
     return body
 
 
-def _place(row: Application | Account, column: str) -> str:
+def place_of(row: Application | Account, column: str) -> str:
+    """What a sealed value is bound to."""
     return f"{row._meta.label_lower}:{row.pk}:{column}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from fleet.lib.outbound import Answer
 from integrations.sources.smartcar import allowance, tokens
@@ -14,20 +15,17 @@ from integrations.sources.smartcar.calls import (
     READ_SECONDS,
     RemoteVehicle,
     call_with_token,
-    dict_of,
+    listed,
+    tolerating,
     words_in,
 )
 from integrations.sources.smartcar.configuration import configuration
+from integrations.sources.smartcar.conversions import dict_of, list_of, uuid_of
 from integrations.sources.smartcar.failures import Failure, Retry
 from integrations.sources.smartcar.legacy_signals import legacy_signals_of
 from integrations.sources.smartcar.models import Account, CloudVehicle
 from integrations.sources.smartcar.signals import Signal
 
-BATCH_PATHS = (
-    "/odometer", "/location", "/battery", "/charge", "/charge/limit", "/fuel", "/tires/pressure", "/engine/oil",
-    "/security",
-)  # fmt: skip
-"""What version 2 is asked for in one batch; each counts as a request of its own."""
 BATCH_SECONDS = 180.0
 """The car itself is asked; 20 s to 2 min are usual."""
 BATCH_PERMISSIONS = {
@@ -35,6 +33,7 @@ BATCH_PERMISSIONS = {
     "/charge/limit": "read_charge", "/fuel": "read_fuel", "/tires/pressure": "read_tires",
     "/engine/oil": "read_engine_oil", "/security": "read_security",
 }  # fmt: skip
+"""What version 2 is asked for in one batch, and the consent that it needs; each counts as a request of its own."""
 COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "lock": ("/security", {"action": "LOCK"}),
     "unlock": ("/security", {"action": "UNLOCK"}),
@@ -56,15 +55,11 @@ class Version2:
         found: list[RemoteVehicle] = []
         for page in range(MOST_PAGES):
             body = self._get("/vehicles", {"limit": str(PAGE), "offset": str(page * PAGE)})
-            ids = body.get("vehicles") if isinstance(body.get("vehicles"), list) else []
-            found += [self._vehicle(str(remote_id)) for remote_id in ids or ()]
+            ids = list_of(body.get("vehicles"))
+            found += [self._vehicle(str(remote_id)) for remote_id in ids]
             if len(found) >= int(dict_of(body.get("paging")).get("count") or 0) or not ids:
                 break
         return found
-
-    def user_id(self) -> str:
-        """The account's user; raises `Failure`."""
-        return str(self._get("/user", {}).get("id") or "")
 
     def vin(self, remote_id: str) -> str:
         """Where the owner consented to it."""
@@ -78,14 +73,12 @@ class Version2:
 
     def signals(self, link: CloudVehicle, *, polling: bool) -> list[Signal]:
         """One batch of what the owner consented to; it may wake the car."""
-        granted = [p for p in BATCH_PATHS if not link.permissions or BATCH_PERMISSIONS[p] in link.permissions]
-        paths = granted or list(BATCH_PATHS)
+        granted = [path for path, consent in BATCH_PERMISSIONS.items() if consent in link.permissions]
+        paths = granted or list(BATCH_PERMISSIONS)
         allowance.take(link, polling=polling, cost=len(paths))
         requests = {"requests": [{"path": path} for path in paths]}
-        body = self._call("POST", f"/vehicles/{link.remote_id}/batch", requests, BATCH_SECONDS).json()
-        if not isinstance(body, dict) or not isinstance(body.get("responses"), list):
-            raise Failure(502, "UPSTREAM", "INVALID_DATA", "Smartcar's answer is not what it documents.")
-        return legacy_signals_of(body["responses"])
+        answer = self._call("POST", f"/vehicles/{link.remote_id}/batch", requests, BATCH_SECONDS)
+        return legacy_signals_of(listed(answer, "responses"))
 
     def command(self, link: CloudVehicle, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Success is told by the answer's ``status``."""
@@ -102,11 +95,8 @@ class Version2:
 
     def disconnect(self, link: CloudVehicle) -> None:
         """Revoke the application's access to the vehicle."""
-        try:
+        with tolerating(404):
             self._call("DELETE", f"/vehicles/{link.remote_id}/application")
-        except Failure as failure:
-            if failure.status != 404:
-                raise
 
     def _vehicle(self, remote_id: str) -> RemoteVehicle:
         about = self._get(f"/vehicles/{remote_id}", {})
@@ -115,7 +105,7 @@ class Version2:
         return RemoteVehicle(
             remote_id, user_id=str(self._account.user_id), make=str(about.get("make") or ""),
             model=str(about.get("model") or ""), year=year if isinstance(year, int) else None,
-            mode=self._account.mode, permissions=words_in(granted),
+            permissions=words_in(granted),
         )  # fmt: skip
 
     def _get(self, path: str, parameters: dict[str, str]) -> dict[str, Any]:
@@ -130,3 +120,13 @@ class Version2:
         return call_with_token(
             lambda spent: tokens.account_token(self._account, spent), method, url, headers, body, seconds, parameters
         )
+
+
+def user_of(access_token: str) -> UUID:
+    """Whose account a fresh token is for; raises `Failure`."""
+    url = f"{configuration().api_url}/v2.0/user"
+    answer = call_with_token(lambda _: access_token, "GET", url, {}, None, READ_SECONDS, None)
+    found = uuid_of(dict_of(answer.json()).get("id"))
+    if found is None:
+        raise Failure(502, "UPSTREAM", "INVALID_DATA", "Smartcar does not say whose account this is.")
+    return found

@@ -14,10 +14,12 @@ from integrations.sources.smartcar.calls import (
     READ_SECONDS,
     RemoteVehicle,
     application_call,
-    dict_of,
+    listed,
+    tolerating,
     words_in,
 )
 from integrations.sources.smartcar.configuration import configuration
+from integrations.sources.smartcar.conversions import dict_of, list_of
 from integrations.sources.smartcar.failures import Failure, Retry, failure_of
 from integrations.sources.smartcar.models import Account, CloudVehicle
 from integrations.sources.smartcar.signals import Signal, signals_of
@@ -55,10 +57,7 @@ class Version3:
     def signals(self, link: CloudVehicle, *, polling: bool) -> list[Signal]:
         """Stored by Smartcar: reading them wakes no car."""
         allowance.take(link, polling=polling)
-        body = self._call("GET", f"/vehicles/{link.remote_id}/signals").json()
-        if not isinstance(body, dict) or not isinstance(body.get("data"), list):
-            raise Failure(502, "UPSTREAM", "INVALID_DATA", "Smartcar's answer is not what it documents.")
-        return signals_of(body["data"])
+        return signals_of(listed(self._call("GET", f"/vehicles/{link.remote_id}/signals"), "data"))
 
     def command(self, link: CloudVehicle, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """202 is not success: the answer ends with the outcome, which is judged by its own status."""
@@ -74,11 +73,8 @@ class Version3:
         filters["filter[vehicle.mode]"] = self._mode
         known = [link.connection_id] if link.connection_id else [found.connection_id for found in connections(filters)]
         for connection_id in filter(None, known):
-            try:
+            with tolerating(404):
                 self._call("DELETE", f"/connections/{connection_id}")
-            except Failure as failure:
-                if failure.status != 404:
-                    raise
 
     def _call(self, method: str, path: str, body: Any = None, seconds: float = READ_SECONDS) -> Answer:
         return application_call(method, configuration().vehicle_url + path, body, seconds, user_id=self._user_id)
@@ -92,8 +88,8 @@ def connections(filters: dict[str, str]) -> Iterator[RemoteVehicle]:
         asked = {**filters, "page[number]": str(page), "page[size]": str(PAGE)}
         answer = application_call("GET", f"{configuration().vehicle_url}/connections", None, READ_SECONDS, asked)
         body = dict_of(answer.json())
-        entries = body.get("data") if isinstance(body.get("data"), list) else []
-        yield from (_connection(entry) for entry in entries or () if isinstance(entry, dict))
+        entries = list_of(body.get("data"))
+        yield from (_connection(entry) for entry in entries if isinstance(entry, dict))
         total = dict_of(body.get("meta")).get("totalCount")
         if not entries or not isinstance(total, int) or page * PAGE >= total:
             return
@@ -105,11 +101,8 @@ def subscribe(user_id: str, remote_id: str) -> None:
     if not webhook_id:
         return
     body = {"data": {"attributes": {"webhookId": webhook_id, "userId": user_id, "vehicleId": remote_id}}}
-    try:
+    with tolerating(409):
         application_call("POST", f"{configuration().management_url}/subscriptions", body, READ_SECONDS)
-    except Failure as failure:
-        if failure.status != 409:
-            raise
 
 
 def outcome_of(answer: Answer) -> dict[str, Any]:
@@ -141,6 +134,6 @@ def _connection(entry: dict[str, Any]) -> RemoteVehicle:
     return RemoteVehicle(
         str(ids["vehicle"] or ""), str(entry.get("id") or ""), str(ids["user"] or user.get("id") or ""),
         str(user.get("externalId") or ""), str(about.get("make") or ""), str(about.get("model") or ""),
-        year if isinstance(year, int) else None, str(about.get("powertrainType") or ""), "",
-        str(about.get("mode") or ""), words_in(attributes.get("permissions")),
+        year if isinstance(year, int) else None, str(about.get("powertrainType") or ""),
+        words_in(attributes.get("permissions")),
     )  # fmt: skip

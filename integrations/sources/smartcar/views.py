@@ -35,9 +35,9 @@ class Connections(MemberRequired, View):
     def get(self, request: HttpRequest) -> HttpResponse:
         """The page."""
         found = access(request)
-        staff = bool(getattr(request.user, "is_staff", False))
+        staff = _runs_the_portal(request)
         claims = found.role >= Role.ADMIN
-        endpoint = services.endpoint_of_the_portal() if staff or configuration().ready else None
+        endpoint = services.endpoint_of_the_portal() if staff else None
         context = {
             "ready": configuration().ready,
             "mode": configuration().mode,
@@ -46,8 +46,8 @@ class Connections(MemberRequired, View):
             "usage": selectors.usage(),
             "unclaimed": selectors.unclaimed_of(found.organization, all_of_them=staff) if claims else [],
             "vehicles": found.organization.vehicles.filter(archived_at=None) if claims else [],
-            "endpoint": endpoint if staff else None,
-            "address": services.address_of(endpoint) if staff and endpoint else "",
+            "endpoint": endpoint,
+            "address": services.address_of(endpoint) if endpoint else "",
         }
         return render(request, "smartcar/connections.html", context)
 
@@ -139,12 +139,11 @@ class Claim(MemberRequired, View):
     def post(self, request: HttpRequest) -> HttpResponse:
         """Claim it."""
         found = access(request)
-        staff = bool(getattr(request.user, "is_staff", False))
         try:
             vehicle = find_vehicle(found.organization, request.POST.get("vehicle", ""))
             services.claim(
                 organization=found.organization, vehicle=vehicle, remote_id=request.POST.get("remote_id", ""),
-                user=found.user, all_of_them=staff, request=request,
+                user=found.user, all_of_them=_runs_the_portal(request), request=request,
             )  # fmt: skip
             messages.success(request, f"{vehicle} is tied to it; what waited is processed.")
         except NotFound:
@@ -161,7 +160,7 @@ class Arm(MemberRequired, View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Arm it."""
-        if not getattr(request.user, "is_staff", False):
+        if not _runs_the_portal(request):
             raise PermissionDenied
         services.arm(services.endpoint_of_the_portal(), access(request).user, request=request)
         messages.success(request, "Verification is answered for 15 minutes: press Verify in Smartcar's dashboard now.")
@@ -191,6 +190,10 @@ class Webhooks(MemberRequired, View):
         processing.replay(events)
         messages.success(request, "It is processed again; what is stored already stays as it is.")
         return redirect("webhooks")
+
+
+def _runs_the_portal(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_staff", False))
 
 
 def vehicle_panel(vehicle: Vehicle) -> dict[str, Any] | None:
