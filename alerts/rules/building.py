@@ -1,0 +1,244 @@
+"""Make tables of frames and of what is remembered, and new memories of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from alerts.rules.definition import Compare, NoData, Rule
+from alerts.rules.fences import Fence
+from alerts.rules.memory import Memories, Memory, Window
+from alerts.rules.table import NEVER, Flags, Places, Table, tail
+from telemetry.aggregates import Frames
+from telemetry.readings import Times, Values
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a set of rules looks at: signals, windows of changes, fences by id, the position's signals."""
+
+    signals: tuple[int, ...]
+    windows: tuple[Window, ...]
+    fences: Mapping[int, Fence]
+    position: tuple[int, int]
+    """Ids of longitude and latitude."""
+
+
+def needs_of(rules: Iterable[Rule], fences: Mapping[int, Fence], position: tuple[int, int]) -> Needs:
+    """What some rules look at."""
+    listed = list(rules)
+    leaves = [leaf for rule in listed for leaf in rule.leaves]
+    signals = {leaf.signal for leaf in leaves if isinstance(leaf, (Compare, NoData)) and leaf.signal is not None}
+    asked = {fence: fences[fence] for rule in listed for fence in rule.fences if fence in fences}
+    if asked:
+        signals |= set(position)
+    windows = {(leaf.signal, leaf.rate) for leaf in leaves if isinstance(leaf, Compare) and leaf.rate}
+    return Needs(tuple(sorted(signals)), tuple(sorted(windows)), asked, position)
+
+
+@dataclass
+class _Rows:
+    """Rows in the making."""
+
+    group: Places
+    times: Times
+    past: Flags
+    framed: Flags
+    columns: dict[int, Values]
+    told: dict[int, Times]
+
+
+def build(vehicles: Sequence[int], frames: Sequence[Frames], memories: Memories, needs: Needs, now: int) -> Table:
+    """A table of some vehicles' frames after what each remembers; vehicles with neither are left out.
+
+    Args:
+        now: until when to look where nothing newer is known, microseconds since 1970.
+    """
+    wanted = np.array(sorted(set(vehicles)), np.int64)
+    carried = _carried(wanted, memories, needs)
+    fresh = _fresh(wanted, frames, needs)
+    rows = _sorted(_joined(carried, fresh, needs))
+    present, begins = np.unique(rows.group, return_index=True)
+    ends = np.append(begins[1:], len(rows.group))
+    group = np.searchsorted(present, rows.group).astype(np.int32)
+    last = rows.times[ends - 1] if len(ends) else np.empty(0, np.int64)
+    table = Table(
+        vehicles=wanted[present].astype(np.int32), begins=begins, ends=ends, group=group, times=rows.times,
+        past=rows.past, framed=rows.framed, columns=rows.columns, told=rows.told, positions={},
+        data_ends=last, horizons=np.maximum(last, now),
+    )  # fmt: skip
+    return _with_positions(table, needs) if needs.fences and len(group) else table
+
+
+def _carried(wanted: Times, memories: Memories, needs: Needs) -> _Rows:
+    group: list[int] = []
+    times: list[int] = []
+    cells: list[tuple[int, int, float, int]] = []  # signal, row, value, told
+    places = {int(vehicle): place for place, vehicle in enumerate(wanted)}
+    for vehicle, memory in memories.items():
+        place = places.get(vehicle)
+        if place is None:
+            continue
+        for (signal, window), (tail_times, tail_values) in memory.tails.items():
+            if (signal, window) in needs.windows:
+                for told, value in zip(tail_times.tolist(), tail_values.tolist(), strict=True):
+                    cells.append((signal, len(group), value, told))
+                    group.append(place)
+                    times.append(memory.time)
+        cells += [
+            (signal, len(group), value, told)
+            for signal, value, told in zip(
+                memory.signals.tolist(), memory.values.tolist(), memory.times.tolist(), strict=True
+            )
+        ]
+        group.append(place)
+        times.append(memory.time)
+    count = len(group)
+    columns = {signal: np.full(count, np.nan) for signal in needs.signals}
+    told_at = {signal: np.full(count, NEVER) for signal in needs.signals}
+    for signal, row, value, told in cells:
+        if signal in columns:
+            columns[signal][row] = value
+            told_at[signal][row] = told
+    last_of_vehicle = np.append(np.diff(np.array(group, np.intp)) != 0, True) if count else np.empty(0, bool)
+    return _Rows(
+        np.array(group, np.intp), np.array(times, np.int64), np.ones(count, bool), last_of_vehicle, columns, told_at
+    )
+
+
+def _fresh(wanted: Times, frames: Sequence[Frames], needs: Needs) -> _Rows:
+    group = np.concatenate([np.searchsorted(wanted, run.vehicles) for run in frames] or [np.empty(0, np.intp)])
+    times = np.concatenate([run.times for run in frames] or [np.empty(0, np.int64)])
+    sources = np.concatenate([run.sources for run in frames] or [np.empty(0, np.int32)])
+    columns: dict[int, Values] = {}
+    for signal in needs.signals:
+        parts = []
+        for run in frames:
+            place = np.flatnonzero(run.signals == signal)
+            parts.append(run.values[:, place[0]] if len(place) else np.full(len(run.times), np.nan))
+        columns[signal] = np.concatenate(parts or [np.empty(0)])
+    if len(frames) > 1 or not _ascending(group, times):
+        order = np.lexsort((-sources, times, group))
+        group, times = group[order], times[order]
+        columns = {signal: column[order] for signal, column in columns.items()}
+    again = np.append(False, (group[1:] == group[:-1]) & (times[1:] == times[:-1]))
+    if again.any():
+        # One instant of several sources is one row; of one signal the lower source id counts, which comes last.
+        starts = np.flatnonzero(~again)
+        lasts = np.append(starts[1:], len(again)) - 1
+        every = np.arange(len(again))
+        for signal, column in columns.items():
+            rows = np.where(np.isnan(column), np.intp(-1), every)
+            newest = np.maximum.reduceat(rows, starts)
+            columns[signal] = np.where(newest >= starts, column[newest], np.nan)
+        group, times = group[lasts], times[lasts]
+    count = len(group)
+    return _Rows(group, times, np.zeros(count, bool), np.ones(count, bool), columns, dict.fromkeys(columns, times))
+
+
+def _ascending(group: Places, times: Times) -> bool:
+    later = (group[1:] > group[:-1]) | ((group[1:] == group[:-1]) & (times[1:] > times[:-1]))
+    return bool(later.all())
+
+
+def _joined(carried: _Rows, fresh: _Rows, needs: Needs) -> _Rows:
+    if not len(carried.group):
+        return fresh
+    return _Rows(
+        np.append(carried.group, fresh.group), np.append(carried.times, fresh.times),
+        np.append(carried.past, fresh.past), np.append(carried.framed, fresh.framed),
+        {signal: np.append(carried.columns[signal], fresh.columns[signal]) for signal in needs.signals},
+        {signal: np.append(carried.told[signal], fresh.told[signal]) for signal in needs.signals},
+    )  # fmt: skip
+
+
+def _sorted(rows: _Rows) -> _Rows:
+    order = np.lexsort((~rows.past, rows.times, rows.group))
+    return _Rows(
+        rows.group[order], rows.times[order], rows.past[order], rows.framed[order],
+        {signal: column[order] for signal, column in rows.columns.items()},
+        {signal: told[order] for signal, told in rows.told.items()},
+    )  # fmt: skip
+
+
+def _with_positions(table: Table, needs: Needs) -> Table:
+    """The table with sides of fences, and a row just before each position to which the way led through a fence."""
+    longitudes, latitudes = (table.columns[signal] for signal in needs.position)
+    # Both told in one instant: a carried row may hold halves of two.
+    told = [table.told[signal] for signal in needs.position]
+    rows = np.flatnonzero(~np.isnan(longitudes) & ~np.isnan(latitudes) & (told[0] == told[1]))
+    x, y, times = longitudes[rows], latitudes[rows], told[0][rows]
+    same = np.append(False, table.group[rows][1:] == table.group[rows][:-1])
+    sides: dict[int, Values] = {}
+    passes: dict[int, Places] = {}
+    for fence_id, fence in needs.fences.items():
+        inside = fence.inside(x, y)
+        passed = fence.passed_through(x, y, times, same, inside)
+        sides[fence_id] = inside
+        passes[fence_id] = rows[passed & ~table.past[rows]]
+    extra = np.unique(np.concatenate(list(passes.values())))
+    positions = {fence_id: np.full(len(table.times), np.nan) for fence_id in sides}
+    for fence_id, inside in sides.items():
+        positions[fence_id][rows] = inside
+    if len(extra):
+        table = _insert(table, extra)
+        moved = np.arange(len(positions[next(iter(positions))])) + np.searchsorted(
+            extra, np.arange(len(positions[next(iter(positions))])), "right"
+        )
+        for fence_id, column in positions.items():
+            grown = np.full(len(table.times), np.nan)
+            grown[moved] = column
+            grown[moved[passes[fence_id]] - 1] = 1.0
+            positions[fence_id] = grown
+    table.positions = positions
+    return table
+
+
+def _insert(table: Table, before: Places) -> Table:
+    """The table with a row that tells nothing, a microsecond before each of some rows."""
+
+    def put(column: Values | Times | Flags, what: object) -> Values:
+        grown: Values = np.insert(column, before, what)
+        return grown
+
+    counts = np.searchsorted(before, table.begins)
+    ends = np.searchsorted(before, table.ends)
+    return Table(
+        vehicles=table.vehicles, begins=table.begins + counts, ends=table.ends + ends,
+        group=np.insert(table.group, before, table.group[before]),
+        times=np.insert(table.times, before, table.times[before] - 1),
+        past=np.insert(table.past, before, False), framed=np.insert(table.framed, before, False),
+        columns={signal: put(column, np.nan) for signal, column in table.columns.items()},
+        told={signal: np.insert(told, before, NEVER) for signal, told in table.told.items()},
+        positions={}, data_ends=table.data_ends, horizons=table.horizons,
+    )  # fmt: skip
+
+
+def memories_of(table: Table, needs: Needs) -> dict[int, Memory]:
+    """What to remember of each vehicle as of its newest frame; the rules' states are added by who evaluated them."""
+    signals = np.array(needs.signals, np.int32)
+    last = table.ends - 1
+    values = np.full((len(table.vehicles), len(signals)), np.nan)
+    times = np.full((len(table.vehicles), len(signals)), NEVER)
+    for index, signal in enumerate(needs.signals):
+        filled, told = table.filled(signal)
+        values[:, index], times[:, index] = filled[last], told[last]
+    known = ~np.isnan(values)
+    memories = {}
+    for place, vehicle in enumerate(table.vehicles.tolist()):
+        some = known[place]
+        kept = (
+            (signals, times[place], values[place])
+            if some.all()
+            else (signals[some], times[place][some], values[place][some])
+        )
+        memories[vehicle] = Memory(int(table.data_ends[place]), *kept)
+    for signal, window in needs.windows:
+        column, told = table.columns[signal], table.told[signal]
+        for place, vehicle in enumerate(table.vehicles.tolist()):
+            rows = slice(int(table.begins[place]), int(table.ends[place]))
+            given = ~np.isnan(column[rows])
+            memories[vehicle].tails[signal, window] = tail(told[rows][given], column[rows][given], window)
+    return memories
