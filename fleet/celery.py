@@ -16,7 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
 app = Celery("motorpool")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.beat_schedule = SCHEDULE
-app.autodiscover_tasks(["telemetry", "fleet.accounts", "integrations.sources.smartcar"])
+app.autodiscover_tasks(["telemetry", "alerts", "fleet.accounts", "integrations.sources.smartcar"])
 
 
 @task_prerun.connect

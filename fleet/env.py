@@ -139,13 +139,58 @@ def broker_tls(url: str) -> dict[str, Any] | None:
     return {"ssl_cert_reqs": ssl.CERT_NONE if "ssl_cert_reqs=none" in url else ssl.CERT_REQUIRED}
 
 
+PROVIDERS = {
+    "brevo": "BREVO_API_KEY", "mailersend": "MAILERSEND_API_TOKEN", "mailgun": "MAILGUN_API_KEY",
+    "postmark": "POSTMARK_SERVER_TOKEN", "resend": "RESEND_API_KEY", "sendgrid": "SENDGRID_API_KEY",
+    "sparkpost": "SPARKPOST_API_KEY",
+}  # fmt: skip
+"""Mail providers with an interface of their own, and what django-anymail calls their key."""
+MAIL_SECONDS = 20
+
+
 def email(name: str = "EMAIL_URL") -> dict[str, Any]:
-    """Django's e-mail settings from ``smtp://user:password@host:port`` (or smtp+tls, smtp+ssl, consolemail)."""
-    try:
-        settings: dict[str, Any] = _reader.email_url_config(text(name, "consolemail://"))
-    except (KeyError, ValueError, environ.ImproperlyConfigured):
-        raise ConfigurationError(f"{name} cannot be read; an example is smtp+tls://user:password@host:587.") from None
-    return settings
+    """Django's e-mail settings.
+
+    From ``EMAIL_PROVIDER`` and ``EMAIL_PROVIDER_KEY``; else ``SMTP_HOST``, ``_PORT``, ``_USER``, ``_PASSWORD``; else
+    ``EMAIL_URL`` such as ``smtp://user:password@host:port`` (or smtp+tls, smtp+ssl, consolemail).
+    """
+    provider = choice("EMAIL_PROVIDER", "none", ("none", *PROVIDERS))
+    if provider != "none":
+        return {
+            "EMAIL_BACKEND": f"anymail.backends.{provider}.EmailBackend",
+            "ANYMAIL": {PROVIDERS[provider]: text("EMAIL_PROVIDER_KEY"), "REQUESTS_TIMEOUT": MAIL_SECONDS},
+        }
+    host = text("SMTP_HOST", "")
+    if host:
+        port = number("SMTP_PORT", 587, 1, 65_535)
+        found: dict[str, Any] = {
+            "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend", "EMAIL_HOST": host, "EMAIL_PORT": port,
+            "EMAIL_HOST_USER": text("SMTP_USER", ""), "EMAIL_HOST_PASSWORD": text("SMTP_PASSWORD", ""),
+            "EMAIL_USE_SSL": port == 465, "EMAIL_USE_TLS": port == 587,
+        }  # fmt: skip
+    else:
+        try:
+            found = _reader.email_url_config(text(name, "consolemail://"))
+        except (KeyError, ValueError, environ.ImproperlyConfigured):
+            raise ConfigurationError(
+                f"{name} cannot be read; an example is smtp+tls://user:password@host:587."
+            ) from None
+    return {**found, "EMAIL_TIMEOUT": MAIL_SECONDS}
+
+
+def alert_addresses() -> list[str]:
+    """``ALERT_EMAIL_TO``, unless ``ENABLE_EMAIL_ALERTS`` is off: whom the first organization's alerts go to."""
+    return [address.lower() for address in words("ALERT_EMAIL_TO")] if flag("ENABLE_EMAIL_ALERTS", True) else []
+
+
+def hosts(name: str) -> list[str]:
+    """A list of ``host:port``."""
+    found = [word.lower() for word in words(name)]
+    for word in found:
+        host, _, port = word.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ConfigurationError(f"{name} holds {word!r}; it lists host:port, such as ntfy.lan:8090.")
+    return found
 
 
 def secret_key(production: bool) -> str:

@@ -7,6 +7,11 @@ from typing import Any
 _EVERY = {
     "telemetry.tasks.run_sinks": 10.0,
     "telemetry.tasks.detect_offline": 10.0,
+    "alerts.tasks.look_again": 2.0,
+    "alerts.tasks.look_at_facts": 5.0,
+    "alerts.tasks.deliver": 10.0,
+    "alerts.tasks.tell_due": 10.0,
+    "alerts.tasks.correct": 10.0,
     "telemetry.tasks.expire_commands": 30.0,
     "telemetry.tasks.find_commands": 15.0,
     "integrations.sources.smartcar.tasks.process_events": 10.0,

@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "fleet.accounts",
     "vehicles",
     "telemetry",
+    "alerts.apps.AlertsConfig",
     "integrations",
     "integrations.sources.smartcar",
     "fleet.apps.PortalAdminConfig",
@@ -171,6 +172,8 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"Motorpool <motorpool@{urls
 
 # --- Integrations -----------------------------------------------------------------------------------------
 
+OUTBOUND_HOSTS = env.hosts("OUTBOUND_HOSTS")
+ALERT_EMAIL_TO = env.alert_addresses()
 INTERNAL_URL = env.text("INTERNAL_URL", BASE_URL).rstrip("/")
 MQTT = env.mqtt()
 SMARTCAR = env.smartcar(BASE_URL)

@@ -44,6 +44,7 @@ class Registered:
 
 
 SINKS = {
+    "alerts": Registered("alerts.evaluation.sink.evaluate_batches"),
     "state": Registered("telemetry.state_sink.update_states"),
     "rollups": Registered("telemetry.rollup_sink.roll_up", timedelta(seconds=30)),
 }

@@ -39,3 +39,44 @@ def conversion(unit: str, system: str) -> Conversion:
     """How a value stored in ``unit`` is shown in the system; the same where it needs no change."""
     identity = Conversion(unit, 1.0)
     return IMPERIAL.get(unit, identity) if system == "imperial" else identity
+
+
+_OTHERS = {
+    "kPa": {"bar": 100.0, "mbar": 0.1, "hPa": 0.1, "MPa": 1000.0, "Pa": 0.001},
+    "km/h": {"m/s": 3.6, "kn": 1.852},
+    "km": {"m": 0.001},
+    "m": {"km": 1000.0},
+    "V": {"mV": 0.001},
+    "kW": {"W": 0.001, "hp": 0.745699872},
+    "kWh": {"Wh": 0.001},
+    "s": {"min": 60.0, "h": 3600.0},
+}
+"""Other units that people give thresholds in: one of each is so many of the stored unit (BIPM, The SI Brochure)."""
+
+
+def units_of(stored: str) -> list[str]:
+    """The units in which values that are stored in ``stored`` may be given, itself first."""
+    known = [stored]
+    if stored in IMPERIAL:
+        known.append(IMPERIAL[stored].unit)
+    return known + list(_OTHERS.get(stored, ()))
+
+
+def to_stored(value: float, unit: str, stored: str, difference: bool = False) -> float:
+    """A value given in ``unit`` as it is stored; of a difference, an offset such as that of °F does not count.
+
+    Raises:
+        KeyError: the unit measures something else.
+    """
+    if unit in ("", stored):
+        return value
+    if stored in IMPERIAL and IMPERIAL[stored].unit == unit:
+        known = IMPERIAL[stored]
+        return (value - (0.0 if difference else known.offset)) / known.factor
+    return value * _OTHERS[stored][unit]
+
+
+def rounded(value: float) -> str:
+    """A number with as many digits as its size deserves."""
+    digits = 0 if abs(value) >= 1000 or float(value).is_integer() else 1 if abs(value) >= 10 else 2
+    return f"{value:.{digits}f}"

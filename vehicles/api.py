@@ -40,6 +40,7 @@ class VehicleInput(serializers.Serializer[Any]):
     aliases = serializers.ListField(child=serializers.CharField(max_length=100), required=False, max_length=50)
     groups = serializers.ListField(child=serializers.CharField(max_length=100), required=False, max_length=50)
     tags = serializers.ListField(child=serializers.CharField(max_length=50), required=False, max_length=50)
+    attributes = serializers.DictField(child=serializers.FloatField(), required=False)
     archived = serializers.BooleanField(required=False)
 
     def validate_vin(self, value: str | None) -> str | None:
@@ -61,8 +62,8 @@ class VehicleOutput(serializers.ModelSerializer[Vehicle]):
     class Meta:
         model = Vehicle
         fields = (
-            "id", "name", "vin", "make", "model", "year", "powertrain", "aliases", "groups", "tags", "archived",
-            "created_at", "warnings",
+            "id", "name", "vin", "make", "model", "year", "powertrain", "aliases", "groups", "tags", "attributes",
+            "archived", "created_at", "warnings",
         )  # fmt: skip
 
     def get_archived(self, vehicle: Vehicle) -> bool:

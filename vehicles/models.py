@@ -65,6 +65,7 @@ class Vehicle(models.Model):
     powertrain = models.CharField(max_length=20, choices=Powertrain.choices, blank=True, default="")
     groups = models.ManyToManyField(Group, related_name="vehicles", blank=True)
     tags = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    attributes = models.JSONField(default=dict, blank=True, help_text="Numbers of its own, such as thresholds.")
     archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

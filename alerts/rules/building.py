@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -46,35 +47,51 @@ class _Rows:
     times: Times
     past: Flags
     framed: Flags
+    frame_told: Times
     columns: dict[int, Values]
     told: dict[int, Times]
 
+    def changed(self, change: Callable[[str, Any], Any]) -> _Rows:
+        """The same with every array changed; the function gets the field's name."""
+        plain = {name: change(name, getattr(self, name)) for name in ("group", "times", "past", "framed", "frame_told")}
+        columns = {signal: change("columns", column) for signal, column in self.columns.items()}
+        return _Rows(**plain, columns=columns, told={s: change("told", column) for s, column in self.told.items()})
 
-def build(vehicles: Sequence[int], frames: Sequence[Frames], memories: Memories, needs: Needs, now: int) -> Table:
+
+def build(
+    vehicles: Sequence[int],
+    frames: Sequence[Frames],
+    memories: Memories,
+    needs: Needs,
+    settled: Mapping[int, int],
+    now: int,
+) -> Table:
     """A table of some vehicles' frames after what each remembers; vehicles with neither are left out.
 
     Args:
+        settled: by vehicle id, as of when to carry on.
         now: until when to look where nothing newer is known, microseconds since 1970.
     """
     wanted = np.array(sorted(set(vehicles)), np.int64)
-    carried = _carried(wanted, memories, needs)
-    fresh = _fresh(wanted, frames, needs)
-    rows = _sorted(_joined(carried, fresh, needs))
+    rows = _sorted(_joined(_carried(wanted, memories, needs), _fresh(wanted, frames, needs)))
     present, begins = np.unique(rows.group, return_index=True)
     ends = np.append(begins[1:], len(rows.group))
-    group = np.searchsorted(present, rows.group).astype(np.int32)
-    last = rows.times[ends - 1] if len(ends) else np.empty(0, np.int64)
+    ids = wanted[present].tolist()
+    last = rows.times[ends - 1] if len(ids) else np.empty(0, np.int64)
     table = Table(
-        vehicles=wanted[present].astype(np.int32), begins=begins, ends=ends, group=group, times=rows.times,
-        past=rows.past, framed=rows.framed, columns=rows.columns, told=rows.told, positions={},
-        data_ends=last, horizons=np.maximum(last, now),
+        vehicles=wanted[present].astype(np.int32), begins=begins, ends=ends,
+        group=np.searchsorted(present, rows.group).astype(np.int32), times=rows.times,
+        past=rows.past, framed=rows.framed, frame_told=rows.frame_told, columns=rows.columns, told=rows.told,
+        positions={}, settled=np.array([settled[vehicle] for vehicle in ids], np.int64),
+        horizons=np.maximum(last, now),
     )  # fmt: skip
-    return _with_positions(table, needs) if needs.fences and len(group) else table
+    return _with_positions(table, needs) if needs.fences and ids else table
 
 
 def _carried(wanted: Times, memories: Memories, needs: Needs) -> _Rows:
     group: list[int] = []
     times: list[int] = []
+    newest: list[int] = []
     cells: list[tuple[int, int, float, int]] = []  # signal, row, value, told
     places = {int(vehicle): place for place, vehicle in enumerate(wanted)}
     for vehicle, memory in memories.items():
@@ -87,6 +104,7 @@ def _carried(wanted: Times, memories: Memories, needs: Needs) -> _Rows:
                     cells.append((signal, len(group), value, told))
                     group.append(place)
                     times.append(memory.time)
+                    newest.append(memory.newest)
         cells += [
             (signal, len(group), value, told)
             for signal, value, told in zip(
@@ -95,6 +113,7 @@ def _carried(wanted: Times, memories: Memories, needs: Needs) -> _Rows:
         ]
         group.append(place)
         times.append(memory.time)
+        newest.append(memory.newest)
     count = len(group)
     columns = {signal: np.full(count, np.nan) for signal in needs.signals}
     told_at = {signal: np.full(count, NEVER) for signal in needs.signals}
@@ -102,10 +121,11 @@ def _carried(wanted: Times, memories: Memories, needs: Needs) -> _Rows:
         if signal in columns:
             columns[signal][row] = value
             told_at[signal][row] = told
-    last_of_vehicle = np.append(np.diff(np.array(group, np.intp)) != 0, True) if count else np.empty(0, bool)
+    frame_told = np.array(newest, np.int64)
     return _Rows(
-        np.array(group, np.intp), np.array(times, np.int64), np.ones(count, bool), last_of_vehicle, columns, told_at
-    )
+        np.array(group, np.intp), np.array(times, np.int64), np.ones(count, bool), frame_told != NEVER, frame_told,
+        columns, told_at,
+    )  # fmt: skip
 
 
 def _fresh(wanted: Times, frames: Sequence[Frames], needs: Needs) -> _Rows:
@@ -135,7 +155,9 @@ def _fresh(wanted: Times, frames: Sequence[Frames], needs: Needs) -> _Rows:
             columns[signal] = np.where(newest >= starts, column[newest], np.nan)
         group, times = group[lasts], times[lasts]
     count = len(group)
-    return _Rows(group, times, np.zeros(count, bool), np.ones(count, bool), columns, dict.fromkeys(columns, times))
+    return _Rows(
+        group, times, np.zeros(count, bool), np.ones(count, bool), times, columns, dict.fromkeys(columns, times)
+    )
 
 
 def _ascending(group: Places, times: Times) -> bool:
@@ -143,24 +165,21 @@ def _ascending(group: Places, times: Times) -> bool:
     return bool(later.all())
 
 
-def _joined(carried: _Rows, fresh: _Rows, needs: Needs) -> _Rows:
+def _joined(carried: _Rows, fresh: _Rows) -> _Rows:
     if not len(carried.group):
         return fresh
-    return _Rows(
-        np.append(carried.group, fresh.group), np.append(carried.times, fresh.times),
-        np.append(carried.past, fresh.past), np.append(carried.framed, fresh.framed),
-        {signal: np.append(carried.columns[signal], fresh.columns[signal]) for signal in needs.signals},
-        {signal: np.append(carried.told[signal], fresh.told[signal]) for signal in needs.signals},
-    )  # fmt: skip
+    plain = {
+        name: np.append(getattr(carried, name), getattr(fresh, name))
+        for name in ("group", "times", "past", "framed", "frame_told")
+    }
+    columns = {signal: np.append(column, fresh.columns[signal]) for signal, column in carried.columns.items()}
+    told = {signal: np.append(times, fresh.told[signal]) for signal, times in carried.told.items()}
+    return _Rows(**plain, columns=columns, told=told)
 
 
 def _sorted(rows: _Rows) -> _Rows:
     order = np.lexsort((~rows.past, rows.times, rows.group))
-    return _Rows(
-        rows.group[order], rows.times[order], rows.past[order], rows.framed[order],
-        {signal: column[order] for signal, column in rows.columns.items()},
-        {signal: told[order] for signal, told in rows.told.items()},
-    )  # fmt: skip
+    return rows.changed(lambda _, column: column[order])
 
 
 def _with_positions(table: Table, needs: Needs) -> Table:
@@ -198,34 +217,31 @@ def _with_positions(table: Table, needs: Needs) -> Table:
 
 def _insert(table: Table, before: Places) -> Table:
     """The table with a row that tells nothing, a microsecond before each of some rows."""
-
-    def put(column: Values | Times | Flags, what: object) -> Values:
-        grown: Values = np.insert(column, before, what)
-        return grown
-
-    counts = np.searchsorted(before, table.begins)
-    ends = np.searchsorted(before, table.ends)
-    return Table(
-        vehicles=table.vehicles, begins=table.begins + counts, ends=table.ends + ends,
-        group=np.insert(table.group, before, table.group[before]),
-        times=np.insert(table.times, before, table.times[before] - 1),
-        past=np.insert(table.past, before, False), framed=np.insert(table.framed, before, False),
-        columns={signal: put(column, np.nan) for signal, column in table.columns.items()},
-        told={signal: np.insert(told, before, NEVER) for signal, told in table.told.items()},
-        positions={}, data_ends=table.data_ends, horizons=table.horizons,
+    rows = _Rows(table.group.astype(np.intp), table.times, table.past, table.framed, table.frame_told, table.columns,
+                 table.told)  # fmt: skip
+    puts: dict[str, Any] = {"past": False, "framed": False, "columns": np.nan, "told": NEVER, "frame_told": NEVER,
+            "group": table.group[before], "times": table.times[before] - 1}  # fmt: skip
+    grown = rows.changed(lambda name, column: np.insert(column, before, puts[name]))
+    return replace(
+        table,
+        begins=table.begins + np.searchsorted(before, table.begins),
+        ends=table.ends + np.searchsorted(before, table.ends),
+        group=grown.group.astype(np.int32), times=grown.times, past=grown.past, framed=grown.framed,
+        frame_told=grown.frame_told, columns=grown.columns, told=grown.told, positions={}, _filled={},
     )  # fmt: skip
 
 
 def memories_of(table: Table, needs: Needs) -> dict[int, Memory]:
-    """What to remember of each vehicle as of its newest frame; the rules' states are added by who evaluated them."""
+    """What to remember of each vehicle as of its settled time; the rules' states are added by who evaluated them."""
     signals = np.array(needs.signals, np.int32)
-    last = table.ends - 1
+    last = table.settled_rows()
     values = np.full((len(table.vehicles), len(signals)), np.nan)
     times = np.full((len(table.vehicles), len(signals)), NEVER)
     for index, signal in enumerate(needs.signals):
         filled, told = table.filled(signal)
         values[:, index], times[:, index] = filled[last], told[last]
-    known = ~np.isnan(values)
+    newest = table.any_frame()[last]
+    known = ~np.isnan(values) & (last >= 0)[:, None]
     memories = {}
     for place, vehicle in enumerate(table.vehicles.tolist()):
         some = known[place]
@@ -234,11 +250,14 @@ def memories_of(table: Table, needs: Needs) -> dict[int, Memory]:
             if some.all()
             else (signals[some], times[place][some], values[place][some])
         )
-        memories[vehicle] = Memory(int(table.data_ends[place]), *kept)
+        frame = int(newest[place]) if last[place] >= 0 else int(NEVER)
+        memories[vehicle] = Memory(int(table.settled[place]), frame, *kept)
     for signal, window in needs.windows:
         column, told = table.columns[signal], table.told[signal]
         for place, vehicle in enumerate(table.vehicles.tolist()):
-            rows = slice(int(table.begins[place]), int(table.ends[place]))
+            rows = slice(
+                int(table.begins[place]), int(last[place]) + 1 if last[place] >= 0 else int(table.begins[place])
+            )
             given = ~np.isnan(column[rows])
             memories[vehicle].tails[signal, window] = tail(told[rows][given], column[rows][given], window)
     return memories

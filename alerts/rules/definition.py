@@ -105,6 +105,13 @@ class Rule:
         return any(isinstance(leaf, NoData) and leaf.signal is None for leaf in self.leaves)
 
     @property
+    def lookback(self) -> int:
+        """For how long a reading matters to it."""
+        windows = [leaf.rate for leaf in self.leaves if isinstance(leaf, Compare)]
+        silences = [leaf.lasting for leaf in self.leaves if isinstance(leaf, NoData)]
+        return self.hold + max([0, *windows]) + max([0, *silences])
+
+    @property
     def fences(self) -> set[int]:
         """The fences that it asks for."""
         return {leaf.fence for leaf in self.leaves if isinstance(leaf, AtFence)}

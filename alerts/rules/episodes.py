@@ -47,7 +47,7 @@ class Outcome:
     """What an evaluation found for one vehicle.
 
     ``episodes`` begin after what was processed before, or are the one that was open then. ``state`` is as of the
-    newest frame. ``look_again``: when time alone may change something.
+    time that the table calls settled. ``look_again``: when time alone may change something.
     """
 
     state: State
@@ -88,7 +88,8 @@ def evaluate(
     for place in states:
         active[place] = True
     for fence in {leaf.fence for leaf in rule.leaves if isinstance(leaf, AtFence) and _by_crossing(leaf)}:
-        now = table.last(came_by_crossing(fence, table, crossed))
+        rows = table.settled_rows()
+        now = (rows >= 0) & came_by_crossing(fence, table, crossed)[rows]
         active |= now
         found.crossed = {**found.crossed, fence: now}
     if wanted is not None:
@@ -154,20 +155,20 @@ def _silence(rule: Rule, table: Table, wanted: Flags | None) -> dict[int, int]:
 def _vehicle(rule: Rule, table: Table, found: _Found, fresh: Flags, place: int, span: slice, state: State) -> Outcome:
     times = found.at.times[span][fresh]
     raised, cleared = found.raised.true[span][fresh], found.cleared[span][fresh]
-    data_end, horizon = int(table.data_ends[place]), int(table.horizons[place])
+    settled, horizon = int(table.settled[place]), int(table.horizons[place])
     raise_runs = _runs(times, raised, state.raising)
     clear_runs = _runs(times, cleared, state.clearing)
     start = int(table.times[table.begins[place]]) if table.past[table.begins[place]] else -(2**62)
     instants = _instants(raise_runs, rule.lasting, horizon, start)
-    openings, raisings = _counted(rule, instants, state.raisings, data_end)
+    openings, raisings = _counted(rule, instants, state.raisings, settled)
     clearings = _instants(clear_runs, rule.clear_lasting, horizon, start)
     episodes = _latch(openings, clearings, state.open)
-    kept = [episode for episode in episodes if episode.opened <= data_end]
-    still = next((e.opened for e in kept if e.cleared is None or e.cleared > data_end), None)
+    kept = [episode for episode in episodes if episode.opened <= settled]
+    still = next((e.opened for e in kept if e.cleared is None or e.cleared > settled), None)
     crossed = tuple(fence for fence, flags in found.crossed.items() if flags[place])
     carried = State(
-        raising=_since(raise_runs, data_end),
-        clearing=_since(clear_runs, data_end) if still is not None else None,
+        raising=_since(raise_runs, settled),
+        clearing=_since(clear_runs, settled) if still is not None else None,
         open=still,
         raisings=raisings,
         crossed=crossed,
@@ -204,7 +205,7 @@ def _instants(runs: tuple[Times, Times], lasting: int, horizon: int, after: int)
     return chosen
 
 
-def _counted(rule: Rule, instants: Times, before: Sequence[int], data_end: int) -> tuple[Times, tuple[int, ...]]:
+def _counted(rule: Rule, instants: Times, before: Sequence[int], settled: int) -> tuple[Times, tuple[int, ...]]:
     """The instants at which the rule is raised, and those to carry where it counts."""
     if rule.times <= 1:
         return instants, ()
@@ -212,7 +213,7 @@ def _counted(rule: Rule, instants: Times, before: Sequence[int], data_end: int) 
     earlier = np.arange(len(every)) - (rule.times - 1)
     enough = (earlier >= 0) & (every - every[np.maximum(earlier, 0)] <= rule.within)
     enough[: len(before)] = False
-    kept = every[every <= data_end][-(rule.times - 1) :]
+    kept = every[every <= settled][-(rule.times - 1) :]
     return every[enough], tuple(kept.tolist())
 
 

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from alerts.rules.episodes import State
+from alerts.rules.table import NEVER
 from telemetry.readings import NO_IDS, Ids, Times, Values
 
 Window = tuple[int, int]
@@ -19,11 +20,14 @@ NO_VALUES: Values = np.empty(0)
 
 @dataclass
 class Memory:
-    """A vehicle as of ``time``, its newest frame: the last readings of the signals that rules ask for (ascending ids),
-    readings that changes are measured against, and each rule's revision and state.
+    """A vehicle as of ``time``, with its newest frame until then (``newest``).
+
+    The last readings of the signals that rules ask for (ascending ids), readings that changes are measured against,
+    and each rule's revision and state.
     """
 
     time: int
+    newest: int = int(NEVER)
     signals: Ids = field(default_factory=lambda: NO_IDS)
     times: Times = field(default_factory=lambda: NO_TIMES)
     values: Values = field(default_factory=lambda: NO_VALUES)
@@ -38,6 +42,7 @@ class Memory:
 
 class _Packed(msgspec.Struct, array_like=True):
     time: int
+    newest: int
     signals: bytes
     times: bytes
     values: bytes
@@ -54,6 +59,7 @@ def pack(memory: Memory) -> bytes:
     return _encoder.encode(
         _Packed(
             memory.time,
+            memory.newest,
             memory.signals.astype(np.int32).tobytes(),
             memory.times.tobytes(),
             memory.values.tobytes(),
@@ -71,6 +77,7 @@ def unpack(data: bytes | memoryview) -> Memory:
     packed = _decoder.decode(data)
     return Memory(
         packed.time,
+        packed.newest,
         np.frombuffer(packed.signals, np.int32),
         np.frombuffer(packed.times, np.int64),
         np.frombuffer(packed.values, np.float64),
@@ -78,7 +85,7 @@ def unpack(data: bytes | memoryview) -> Memory:
             (signal, window): (np.frombuffer(times, np.int64), np.frombuffer(values, np.float64))
             for signal, window, times, values in packed.tails
         },
-        {rule: (revision, State(*rest)) for rule, revision, *rest in packed.states},
+        {rule: (revision, State(a, b, c, d, e)) for rule, revision, a, b, c, d, e in packed.states},
     )
 
 

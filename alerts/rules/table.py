@@ -28,7 +28,8 @@ class Table:
         columns: signal id -> n values, NaN where nothing was told.
         told: signal id -> n times at which the values of carried rows were told; other rows tell at their own.
         positions: fence id -> n; 1 inside, 0 outside, NaN where no position was told.
-        data_ends: V; the newest frame's time. ``horizons``: V; until when to look.
+        frame_told: n; the newest frame's time, for rows that carry or stand for one.
+        settled: V; as of when to carry on. ``horizons``: V; until when to look.
     """
 
     vehicles: Ids
@@ -41,7 +42,8 @@ class Table:
     columns: dict[int, Values]
     told: dict[int, Times]
     positions: dict[int, Values]
-    data_ends: Times
+    frame_told: Times
+    settled: Times
     horizons: Times
     _filled: dict[object, tuple[Values, Times]] = field(default_factory=dict)
 
@@ -71,11 +73,13 @@ class Table:
 
     def any_frame(self) -> Times:
         """The time of the newest frame at each row."""
-        return self._fill("frames", np.where(self.framed, 1.0, np.nan), self.times)[1]
+        return self._fill("frames", np.where(self.framed, 1.0, np.nan), self.frame_told)[1]
 
-    def last(self, values: Flags) -> Flags:
-        """By vehicle: the value of its last row."""
-        return values[self.ends - 1]
+    def settled_rows(self) -> Places:
+        """By vehicle: its last row as of the settled time; -1 where all are later."""
+        later = np.add.reduceat(self.times > self.settled[self.group], self.begins)
+        rows = self.ends - 1 - later
+        return np.where(rows >= self.begins, rows, -1)
 
     def _fill(self, key: object, column: Values, told: Times) -> tuple[Values, Times]:
         known = self._filled.get(key)

@@ -185,6 +185,12 @@ class Hub:
                 for socket in sockets:
                     if socket.subscription and socket.subscription.wants(message.vehicle_id):
                         socket.outbox.put(("state", message.vehicle_id), text)
+            case messages.Alert():
+                text = f'{{"type":"alert","alert":{message.body}}}'
+                for socket in sockets:
+                    # Who watches nothing in particular hears of every vehicle's.
+                    if socket.subscription is None or socket.subscription.wants(message.vehicle_id):
+                        socket.outbox.put(("alert", message.alert_id), text)
             case messages.Gap():
                 self._gap(sockets)
 

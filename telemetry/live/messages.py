@@ -32,11 +32,19 @@ class State(msgspec.Struct, array_like=True, tag="state"):
     since: float
 
 
+class Alert(msgspec.Struct, array_like=True, tag="alert"):
+    """An alert as it is now; ``body`` is its JSON."""
+
+    vehicle_id: int
+    alert_id: int
+    body: str
+
+
 class Gap(msgspec.Struct, array_like=True, tag="gap"):
     """Something may have been lost: resynchronise."""
 
 
-Message = Frames | State | Gap
+Message = Frames | State | Alert | Gap
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)  # type: ignore[arg-type]
 

@@ -4,7 +4,7 @@ Every reading verb takes the organization. The verbs: append, latest, range and 
 """
 
 from telemetry.store.append import append, write_rejections
-from telemetry.store.batches import BatchRow, read_batches
+from telemetry.store.batches import BatchRow, clocks_ahead, read_batches
 from telemetry.store.connections import cursor, open_connection
 from telemetry.store.expiry import (
     delete_frames,
@@ -30,6 +30,7 @@ from telemetry.store.partitions import FRAMES, ROLLUPS, Partitions, make_ahead
 from telemetry.store.purge import orphans, purge_vehicle, trim_rejected
 from telemetry.store.rollups import Change, make_rollup_partitions, read_changes, read_hours, write_hours
 from telemetry.store.scan import Spans, scan_frames
+from telemetry.store.signal_scan import VehicleSpans, scan_signals
 
 __all__ = [
     "FRAMES",
@@ -44,7 +45,9 @@ __all__ = [
     "SinkHealth",
     "Spans",
     "Summary",
+    "VehicleSpans",
     "append",
+    "clocks_ahead",
     "cursor",
     "dead_list",
     "delete_frames",
@@ -66,6 +69,7 @@ __all__ = [
     "read_latest",
     "read_summary",
     "scan_frames",
+    "scan_signals",
     "sink_health",
     "sizes",
     "trim_batches",

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -189,11 +190,11 @@ def _write_batches(connection: Connection[Any], stored: list[tuple[Block, Outcom
 
     connection.execute(
         "INSERT INTO telemetry_batch (vehicle_id, version, organization_id, source_id, batch, boot, seq,"
-        " first_time, last_time, frames, readings, ahead, hours, created_at)"
-        " SELECT v, n, o, s, b::uuid, t, nullif(q, -1), first, last, f, r, a, h::int4[], now()"
+        " first_time, last_time, frames, readings, ahead, hours, signals, created_at)"
+        " SELECT v, n, o, s, b::uuid, t, nullif(q, -1), first, last, f, r, a, h::int4[], g::int4[], now()"
         " FROM unnest(%s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::text[], %s::text[],"
-        " %s::int8[], %s::timestamptz[], %s::timestamptz[], %s::int8[], %s::int8[], %s::int8[], %s::text[])"
-        " AS u (v, n, o, s, b, t, q, first, last, f, r, a, h)",
+        " %s::int8[], %s::timestamptz[], %s::timestamptz[], %s::int8[], %s::int8[], %s::int8[], %s::text[], %s::text[])"
+        " AS u (v, n, o, s, b, t, q, first, last, f, r, a, h, g)",
         [
             numbers(lambda b, o: b.vehicle_id),
             numbers(lambda b, o: o.version),
@@ -208,9 +209,17 @@ def _write_batches(connection: Connection[Any], stored: list[tuple[Block, Outcom
             numbers(lambda b, o: b.readings),
             numbers(lambda b, o: len(b.times) - b.live),
             wire.text_array([_scattered_hours(b.times) for b, _ in stored]),
+            wire.text_array([_array(b.signals.tobytes(), b.text_signals.tobytes()) for b, _ in stored]),
         ],
         prepare=True,
     )
+
+
+@functools.lru_cache(1_000)
+def _array(signals: bytes, text_signals: bytes) -> str:
+    """The signals of a block as PostgreSQL writes an array."""
+    ids = [*np.frombuffer(signals, np.int32).tolist(), *np.frombuffer(text_signals, np.int32).tolist()]
+    return "{" + ",".join(map(str, ids)) + "}"
 
 
 def _scattered_hours(times: Times) -> str:

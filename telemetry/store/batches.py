@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
+
+from django.db import connection
 
 from telemetry.store.connections import cursor
 
@@ -26,3 +29,15 @@ def read_batches(organization_id: int, vehicle_id: int, after: int, limit: int) 
             [vehicle_id, organization_id, after, limit],
         ).fetchall()
     return [BatchRow(*row) for row in rows]
+
+
+def clocks_ahead(organization_id: int, since: datetime) -> list[tuple[int, datetime]]:
+    """Vehicles with a batch from ahead of the clock among their newest few since then, and when that came first."""
+    with connection.cursor() as opened:
+        opened.execute(
+            "SELECT l.vehicle_id, min(b.created_at) FROM telemetry_latest l, LATERAL (SELECT created_at, ahead"
+            " FROM telemetry_batch WHERE vehicle_id = l.vehicle_id ORDER BY version DESC LIMIT 20) b"
+            " WHERE l.organization_id = %s AND b.ahead > 0 AND b.created_at >= %s GROUP BY l.vehicle_id",
+            [organization_id, since],
+        )
+        return list(opened.fetchall())

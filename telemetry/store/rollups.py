@@ -32,6 +32,8 @@ class Change(NamedTuple):
     last_time: int
     readings: int
     hours: Ids
+    signals: Ids
+    """What the batch holds; empty where that was not noted yet."""
 
 
 def read_changes(done: dict[int, tuple[int, int]], limit: int) -> list[Change]:
@@ -45,7 +47,7 @@ def read_changes(done: dict[int, tuple[int, int]], limit: int) -> list[Change]:
     with cursor() as opened:
         rows = opened.execute(
             "SELECT b.* FROM unnest(%s::int4[], %s::int8[], %s::int8[]) AS s (vehicle_id, done, version),"
-            " LATERAL (SELECT vehicle_id, version, source_id, first_time, last_time, readings, hours"
+            " LATERAL (SELECT vehicle_id, version, source_id, first_time, last_time, readings, hours, signals"
             " FROM telemetry_batch b WHERE b.vehicle_id = s.vehicle_id AND b.version > s.done"
             " AND b.version <= s.version"
             " ORDER BY b.version LIMIT %s) AS b ORDER BY b.vehicle_id, b.version",

@@ -32,7 +32,8 @@ def frames_of(vehicle: int, told: dict[int, dict[int, float]], after: int) -> Fr
 class Portal:
     """One vehicle as the portal treats it: evaluated after each batch, from the memory before what is new in it."""
 
-    def __init__(self, attributes: dict[str, float]) -> None:
+    def __init__(self, attributes: dict[str, float], lag: int) -> None:
+        self.lag = lag
         self.told: dict[int, dict[int, float]] = {}
         self.memories: list[Memory] = []
         self.found: Episodes = {rule.id: [] for rule in RULES}
@@ -50,7 +51,9 @@ class Portal:
         before = self.memories[-1] if self.memories else None
         after = before.time if before else -1
         carried = {5: unpack(pack(before))} if before else {}
-        table = build([5], [frames_of(5, self.told, after)], carried, NEEDS, now)
+        newest = max(self.told)
+        settled = max(after, newest - self.lag)
+        table = build([5], [frames_of(5, self.told, after)], carried, NEEDS, {5: settled}, now)
         memory = memories_of(table, NEEDS)[5]
         for rule in RULES:
             state = before.state(rule.id, 1) if before else None
@@ -67,10 +70,10 @@ class Portal:
 def compare(seed: int) -> None:
     numbers = random.Random(seed)
     told, batches = history(numbers)
-    portal = Portal(told.attributes)
+    portal = Portal(told.attributes, numbers.choice([0, 5 * SECOND, 60 * SECOND]))
     now = 0
     for batch in batches:
-        now = max(now, max(t for t, _, _ in batch)) + numbers.choice([0, SECOND, 5 * SECOND])
+        now = max(now, *(t for t, _, _ in batch)) + numbers.choice([0, SECOND, 5 * SECOND])
         portal.take(batch, now)
         if numbers.random() < 0.2:
             now += 30 * SECOND

@@ -9,6 +9,7 @@ import msgspec
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from alerts.evaluation.facts import Fact
 from fleet.accounts.models import Organization
 from integrations.sources.smartcar import allowance
 from integrations.sources.smartcar.configuration import configuration
@@ -25,6 +26,12 @@ UNCLAIMED_SHOWN = 50
 def links_of(organization: Organization) -> QuerySet[CloudVehicle]:
     """The organization's connected vehicles."""
     return organization.smartcar_vehicles.filter(disconnected_at=None).select_related("vehicle", "account")
+
+
+def broken_connections(organization: Organization, wanted: str) -> list[Fact]:
+    """The vehicles whose account wants a new sign-in of its owner, since anything last came of them: for alerts."""
+    links = links_of(organization).filter(account__state=AccountState.RECONNECT)
+    return [Fact(link.vehicle_id, link.last_sync or link.connected_at, link.account.error) for link in links]
 
 
 def events_of(organization: Organization) -> QuerySet[WebhookEvent]:

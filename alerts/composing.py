@@ -1,0 +1,62 @@
+"""Turn due deliveries into messages: one alert, or a digest that names them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.utils import timezone
+
+from alerts.channels import Line, Message
+from alerts.models import Alert, Channel, Delivery
+from alerts.news import summary
+from telemetry.units import rounded
+
+MOST_IN_BODY = 1_000
+
+
+def message_of(delivery: Delivery) -> Message:
+    """What a delivery of one alert, or a test, says."""
+    channel = delivery.channel
+    if delivery.alert is None:
+        line = Line(0, "Test", "no vehicle", "info", "test", "now", "", f"{settings.BASE_URL}/channels")
+        body = {"type": "test", "id": str(delivery.pk), "channel": channel.pk}
+        return Message(delivery, f"Test of {channel.name}", [line], body, line.url)
+    line = line_of(delivery.alert, channel)
+    body = {"type": f"alert.{delivery.kind}", "id": str(delivery.pk), "url": line.url, "alert": summary(delivery.alert)}
+    again = "Still open: " if delivery.kind == "escalated" else ""
+    subject = f"{again}{line.rule} – {line.vehicle}"
+    return Message(delivery, subject, [line], body, line.url)
+
+
+def digest_of(delivery: Delivery, members: Sequence[Delivery]) -> Message:
+    """What one message for many says; every alert is named."""
+    alerts = [member.alert for member in members if member.alert is not None]
+    lines = [line_of(alert, delivery.channel) for alert in alerts]
+    url = f"{settings.BASE_URL}/alerts"
+    body = {
+        "type": "alerts.digest", "id": str(delivery.pk), "count": len(alerts), "url": url,
+        "alerts": [summary(alert) for alert in alerts[:MOST_IN_BODY]],
+    }  # fmt: skip
+    worst = {line.severity for line in lines}
+    word = next((s for s in ("critical", "warning", "info") if s in worst), "info")
+    return Message(delivery, f"{len(lines)} alerts, the worst {word}", lines, body, url)
+
+
+def line_of(alert: Alert, channel: Channel) -> Line:
+    """An alert in the organization's time zone."""
+    zone = ZoneInfo(channel.organization.time_zone)
+    opened = timezone.localtime(alert.opened_at, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+    return Line(
+        alert.pk, alert.rule_name, alert.vehicle.name, alert.severity, alert.state, opened, words_of(alert.value),
+        f"{settings.BASE_URL}/alerts/{alert.pk}",
+    )  # fmt: skip
+
+
+def words_of(value: Any) -> str:
+    """An alert's value as people read it."""
+    if value is None:
+        return ""
+    return rounded(value) if isinstance(value, (int, float)) else str(value)

@@ -1,0 +1,257 @@
+"""Send what is due: each message at most once, few per recipient and hour, the rest in digests that name them.
+
+A message is marked ``sending`` and committed before it leaves. Whose sender dies then is ``unknown`` and not sent
+again; the alert itself stands in the inbox whatever becomes of its messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import Count, Max, Q
+from django.utils import timezone
+
+from alerts.channels import Message, Undelivered, carrier
+from alerts.composing import digest_of, message_of
+from alerts.models import Alert, AlertEvent, Channel, ChannelKind, Delivery, DeliveryState, EventKind, Recipient
+from alerts.telling import recipients_of
+from fleet.accounts.services import audit
+
+LEASE = timedelta(seconds=90)
+HOUR = timedelta(hours=1)
+SINGLES, MOST = 10, 20
+"""Messages per recipient and hour: so many one by one, and so many in all; digests use what is between."""
+BETWEEN_DIGESTS = timedelta(minutes=6)
+FEW = 5
+"""More than so many that wait together go into one digest at once."""
+MOST_ATTEMPTS = 6
+FIRST_RETRY = timedelta(seconds=30)
+GROUPS = 200
+LOUD = (ChannelKind.WEBHOOK,)
+"""Programs read these: they are not limited by the hour, only gathered when many wait."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Claimed:
+    """A message that is to be sent, and the deliveries that it carries."""
+
+    message: Message
+    delivery: Delivery
+    members: list[Delivery]
+
+
+def deliver() -> int:
+    """Send what is due; returns how many messages left."""
+    now = timezone.now()
+    _give_up_unknown(now)
+    sent = 0
+    groups = list(
+        Delivery.objects.filter(state__in=(DeliveryState.WAITING, DeliveryState.HELD), due_at__lte=now)
+        .values_list("channel_id", "recipient")
+        .annotate(count=Count("pk"))
+        .order_by()[:GROUPS]
+    )
+    for channel_id, recipient, _ in groups:
+        while True:
+            claimed = _claim(channel_id, recipient)
+            if claimed is None:
+                break
+            _send(claimed)
+            sent += 1
+    return sent
+
+
+def send_test(channel: Channel) -> Delivery:
+    """Send a test through a channel now; the delivery says what became of it."""
+    delivery = Delivery()
+    for recipient in recipients_of(channel) or ["nobody"]:
+        delivery = Delivery(
+            organization=channel.organization, channel=channel, kind="test", recipient=recipient,
+            state=DeliveryState.SENDING, lease_until=timezone.now() + LEASE, attempts=1,
+        )  # fmt: skip
+        delivery.save()
+        if recipient == "nobody":
+            _failed(_Claimed(message_of(delivery), delivery, []), Undelivered("No address is confirmed yet."))
+        else:
+            _send(_Claimed(message_of(delivery), delivery, []))
+        delivery.refresh_from_db()
+    return delivery
+
+
+def _give_up_unknown(now: datetime) -> None:
+    """What was being sent by a worker that died may have arrived, or not."""
+    Delivery.objects.filter(state=DeliveryState.SENDING, lease_until__lt=now).update(
+        state=DeliveryState.UNKNOWN, words="Its sender ended before it knew. It is not sent again."
+    )
+
+
+@transaction.atomic
+def _claim(channel_id: int, recipient: str) -> _Claimed | None:
+    """The next message for a recipient, marked as being sent; None where there is none, or none yet."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('alerts.recipient'), hashtext(%s))", [recipient])
+        row = cursor.fetchone()
+    if not row or not row[0]:
+        return None
+    now = timezone.now()
+    waiting = list(
+        Delivery.objects.filter(
+            channel_id=channel_id, recipient=recipient, due_at__lte=now,
+            state__in=(DeliveryState.WAITING, DeliveryState.HELD),
+        )
+        .select_related("channel__organization", "alert__vehicle")
+        .order_by("created_at")
+        .select_for_update(skip_locked=True, of=("self",))
+    )  # fmt: skip
+    if not waiting:
+        return None
+    channel = waiting[0].channel
+    if channel.disabled_at is not None:
+        _put_off(waiting, DeliveryState.DROPPED, now, "The channel is disabled.")
+        return None
+    waiting = _without_quiet(channel, waiting, now)
+    if not waiting:
+        return None
+    counts = Delivery.objects.filter(
+        Q(state=DeliveryState.SENDING) | Q(sent_at__gt=now - HOUR), recipient=recipient, digest=None
+    ).aggregate(count=Count("pk"), last=Max("sent_at"))
+    count, last = counts["count"], counts["last"]
+    loud = channel.kind in LOUD
+    if len(waiting) <= FEW and (loud or count < SINGLES) and not any(d.state == DeliveryState.HELD for d in waiting):
+        return _single(waiting[0], now)
+    if len(waiting) == 1 and (loud or count < SINGLES):
+        return _single(waiting[0], now)
+    if not loud and (count >= MOST or (count >= SINGLES and last is not None and last > now - BETWEEN_DIGESTS)):
+        later = max(now, last or now) + BETWEEN_DIGESTS
+        _put_off(waiting, DeliveryState.HELD, later, "Held: enough was sent within the hour.")
+        return None
+    return _digest(waiting, now)
+
+
+def _single(delivery: Delivery, now: datetime) -> _Claimed:
+    delivery.state, delivery.lease_until = DeliveryState.SENDING, now + LEASE
+    delivery.attempts += 1
+    delivery.save(update_fields=["state", "lease_until", "attempts"])
+    return _Claimed(message_of(delivery), delivery, [])
+
+
+def _digest(members: list[Delivery], now: datetime) -> _Claimed:
+    first = members[0]
+    digest = Delivery(
+        organization=first.organization, channel=first.channel, kind="digest", recipient=first.recipient,
+        state=DeliveryState.SENDING, lease_until=now + LEASE, attempts=1,
+    )  # fmt: skip
+    digest.save()
+    for member in members:
+        member.attempts += 1
+    ids = [member.pk for member in members]
+    Delivery.objects.filter(pk__in=ids).update(
+        state=DeliveryState.SENDING, lease_until=now + LEASE, digest=digest, attempts=members[0].attempts
+    )
+    return _Claimed(digest_of(digest, members), digest, members)
+
+
+def _put_off(deliveries: list[Delivery], state: DeliveryState, due_at: datetime, words: str) -> None:
+    ids = [delivery.pk for delivery in deliveries]
+    Delivery.objects.filter(pk__in=ids).update(state=state, due_at=due_at, words=words)
+
+
+def _without_quiet(channel: Channel, waiting: list[Delivery], now: datetime) -> list[Delivery]:
+    """What may be sent now; the rest is held until the quiet hours end."""
+    until = quiet_until(channel, now)
+    if until is None:
+        return waiting
+    passing = [d for d in waiting if d.alert is not None and d.alert.severity in channel.quiet_passes]
+    held = [delivery for delivery in waiting if delivery not in passing]
+    _put_off(held, DeliveryState.HELD, until, "Held until the quiet hours end.")
+    return passing
+
+
+def quiet_until(channel: Channel, now: datetime) -> datetime | None:
+    """When the quiet hours end in which the channel is now; None outside them."""
+    start, end = channel.quiet_from, channel.quiet_to
+    if start is None or end is None or start == end:
+        return None
+    local = timezone.localtime(now, ZoneInfo(channel.organization.time_zone))
+    minute = local.hour * 60 + local.minute
+    begun = local.date() if minute >= start else local.date() - timedelta(days=1)
+    inside = start <= minute < end if start < end else (minute >= start or minute < end)
+    if not inside or (channel.quiet_days and begun.weekday() not in channel.quiet_days):
+        return None
+    over = begun if end > start else begun + timedelta(days=1)
+    return datetime(over.year, over.month, over.day, end // 60 % 24, end % 60, tzinfo=local.tzinfo)
+
+
+def _send(claimed: _Claimed) -> None:
+    channel = claimed.delivery.channel
+    try:
+        words = carrier(channel.kind).send(channel, claimed.message)
+    except Undelivered as error:
+        _failed(claimed, error)
+    except Exception as error:
+        log.exception("alerts.channel_broken", channel=channel.pk)
+        _failed(claimed, Undelivered(f"{type(error).__name__} in the portal."))
+    else:
+        _sent(claimed, words)
+
+
+@transaction.atomic
+def _sent(claimed: _Claimed, words: str) -> None:
+    now = timezone.now()
+    ours = Delivery.objects.filter(pk=claimed.delivery.pk)
+    ours.update(state=DeliveryState.SENT, sent_at=now, words=words[:500], lease_until=None)
+    Delivery.objects.filter(digest=claimed.delivery).update(
+        state=DeliveryState.SENT, words="In a digest.", lease_until=None
+    )
+    alerts = [m.alert_id for m in claimed.members] or [claimed.delivery.alert_id]
+    channel = claimed.delivery.channel
+    how = f"{channel} ({claimed.delivery.recipient})" if channel.kind == ChannelKind.EMAIL else str(channel)
+    AlertEvent.objects.bulk_create(
+        [AlertEvent(alert_id=a, kind=EventKind.TOLD, words=how, at=now) for a in alerts if a is not None],
+        batch_size=1_000,
+    )
+
+
+@transaction.atomic
+def _failed(claimed: _Claimed, error: Undelivered) -> None:
+    now = timezone.now()
+    delivery, channel = claimed.delivery, claimed.delivery.channel
+    log.info("alerts.undelivered", channel=channel.pk, kind=channel.kind, permanent=error.permanent, words=error.words)
+    again = error.sure and not error.permanent and delivery.kind != "test"
+    attempts = claimed.members[0].attempts if claimed.members else delivery.attempts
+    again = again and attempts < MOST_ATTEMPTS
+    state = DeliveryState.FAILED if error.sure else DeliveryState.UNKNOWN
+    wait = FIRST_RETRY * 2 ** (attempts - 1)
+    if claimed.members:
+        Delivery.objects.filter(pk=delivery.pk).update(state=state, words=error.words, lease_until=None)
+        Delivery.objects.filter(digest=delivery).update(
+            state=DeliveryState.WAITING if again else state, words=error.words, lease_until=None, due_at=now + wait,
+            digest=None if again else delivery,
+        )  # fmt: skip
+    else:
+        Delivery.objects.filter(pk=delivery.pk).update(
+            state=DeliveryState.WAITING if again else state, words=error.words, lease_until=None, due_at=now + wait
+        )
+    if error.permanent:
+        _disable(channel, delivery.recipient, error.words, now)
+
+
+def _disable(channel: Channel, recipient: str, words: str, now: datetime) -> None:
+    """A recipient that refuses for good is written to no more; a channel without any is disabled, and says so."""
+    if channel.kind == ChannelKind.EMAIL:
+        Recipient.objects.filter(channel=channel, address=recipient).update(confirmed_at=None)
+        if channel.recipients.filter(confirmed_at__isnull=False, unsubscribed_at=None).exists():
+            return
+    Channel.objects.filter(pk=channel.pk, disabled_at=None).update(disabled_at=now, disabled_because=words[:300])
+    audit("channel.disabled", organization=channel.organization, target=channel, words=words[:200])
+
+
+def of_alert(alert: Alert) -> list[Delivery]:
+    """What was sent of an alert."""
+    return list(alert.deliveries.select_related("channel").order_by("created_at"))

@@ -1,0 +1,190 @@
+"""An organization's rules, compiled once per revision and remembered per process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import structlog
+
+from alerts import durations, wire
+from alerts.models import AlertRule, Geofence
+from alerts.rules.building import Needs, needs_of
+from alerts.rules.conditions import Thresholds
+from alerts.rules.definition import Compare, Rule
+from alerts.rules.fences import Fence, fence_of
+from alerts.rules.table import Flags
+from fleet.accounts.models import Organization
+from telemetry import directory
+from telemetry.selectors import signal_ids
+from vehicles.models import Vehicle
+
+log = structlog.get_logger(__name__)
+_rules: dict[int, tuple[int, Compiled | None]] = {}
+_fences: dict[int, tuple[object, Fence]] = {}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A rule with what its row says of whom it is for."""
+
+    rule: Rule
+    row: AlertRule
+    vehicles: frozenset[int]
+    groups: frozenset[int]
+
+    def is_for(self, vehicle: Vehicle, groups: Iterable[int]) -> bool:
+        """Whether the rule is for a vehicle."""
+        if self.row.all_vehicles or vehicle.pk in self.vehicles:
+            return True
+        return bool(self.groups.intersection(groups) or set(self.row.tags).intersection(vehicle.tags))
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """The rules of an organization that readings are evaluated by."""
+
+    rules: tuple[Compiled, ...]
+    needs: Needs
+
+    @cached_property
+    def any_frame(self) -> bool:
+        """Whether some rule wants every frame."""
+        return any(compiled.rule.any_frame for compiled in self.rules)
+
+    @cached_property
+    def revisions(self) -> dict[int, int]:
+        """By rule id."""
+        return {compiled.rule.id: compiled.rule.revision for compiled in self.rules}
+
+    @cached_property
+    def by_id(self) -> dict[int, Compiled]:
+        """The rules by their id."""
+        return {compiled.rule.id: compiled for compiled in self.rules}
+
+    @cached_property
+    def since(self) -> int:
+        """From when on readings matter: what is still known when the first rule begins."""
+        return min(compiled.rule.begins - compiled.rule.lookback for compiled in self.rules)
+
+    @cached_property
+    def signals(self) -> frozenset[int]:
+        """All signals that they look at."""
+        return frozenset(self.needs.signals)
+
+    @cached_property
+    def numbers_and_texts(self) -> tuple[list[int], list[int]]:
+        """The ids of the numeric and of the text signals."""
+        infos = directory.signals(self.needs.signals)
+        texts = [signal for signal in self.needs.signals if signal in infos and infos[signal].kind == "text"]
+        return [signal for signal in self.needs.signals if signal not in texts], texts
+
+
+def load(organization: Organization) -> RuleSet | None:
+    """The enabled rules; None where there is none. One cheap query while nothing changes."""
+    known = dict(organization.alert_rules.filter(enabled=True).values_list("pk", "revision"))
+    if not known:
+        return None
+    stale = [pk for pk, revision in known.items() if _rules.get(pk, (None,))[0] != revision]
+    fences = _fences_of(organization)
+    if stale:
+        rows = organization.alert_rules.filter(pk__in=stale).prefetch_related("vehicles", "groups")
+        for row in rows:
+            _rules[row.pk] = (row.revision, _compile(row, organization, set(fences)))
+    rules = tuple(c for pk in sorted(known) if (c := _rules[pk][1] if pk in _rules else None) is not None)
+    if not rules:
+        return None
+    return RuleSet(rules, needs_of([c.rule for c in rules], fences, _position()))
+
+
+def _compile(row: AlertRule, organization: Organization, fences: set[int]) -> Compiled | None:
+    if wire.is_fact(row.condition):
+        return None
+    try:
+        rule = rule_of(row, organization, fences)
+    except wire.BadCondition as error:  # a fence or a signal that it named is gone
+        log.warning("alerts.rule_unusable", rule=row.pk, error=error.detail)
+        return None
+    vehicles = frozenset(vehicle.pk for vehicle in row.vehicles.all())
+    return Compiled(rule, row, vehicles, frozenset(group.pk for group in row.groups.all()))
+
+
+def rule_of(row: AlertRule, organization: Organization, fences: set[int]) -> Rule:
+    """A row as a rule; raises `BadCondition`."""
+    names = wire.signal_names(row.condition) | (wire.signal_names(row.clear) if row.clear else set())
+    signals = signal_ids(organization, names)
+    lasting, within = durations.microseconds(row.lasting), durations.microseconds(row.within)
+    clear_lasting = durations.microseconds(row.clear_lasting)
+    if row.times > 1 and not row.clear and not clear_lasting:
+        clear_lasting = within  # a single quiet moment between two of many does not clear it
+    return Rule(
+        id=row.pk or 0, revision=row.revision,
+        condition=wire.compile_condition(row.condition, signals, fences),
+        clear=wire.compile_condition(row.clear, signals, fences) if row.clear else None,
+        lasting=lasting, clear_lasting=clear_lasting, times=row.times, within=within,
+        hold=durations.microseconds(row.hold), begins=round(row.begins.timestamp() * 1e6),
+        schedule=wire.compile_schedule(row.schedule, organization.time_zone),
+    )  # fmt: skip
+
+
+def _fences_of(organization: Organization) -> dict[int, Fence]:
+    found = {}
+    for pk, updated_at in organization.geofences.values_list("pk", "updated_at"):
+        known = _fences.get(pk)
+        if known is None or known[0] != updated_at:
+            row = Geofence.objects.get(pk=pk)
+            known = _fences[pk] = (updated_at, fence_of(row.geometry, row.radius))
+        found[pk] = known[1]
+    return found
+
+
+def fences_of(organization: Organization) -> dict[int, Fence]:
+    """The organization's fences, prepared."""
+    return _fences_of(organization)
+
+
+def _position() -> tuple[int, int]:
+    catalog = directory.catalog()
+    return catalog["location.longitude"][0], catalog["location.latitude"][0]
+
+
+def position_signals() -> tuple[int, int]:
+    """The ids of longitude and latitude."""
+    return _position()
+
+
+def whom(rules: RuleSet, vehicle_ids: Sequence[int]) -> tuple[dict[int, Vehicle], dict[int, set[int]]]:
+    """The vehicles that exist and are not archived, and by rule id those that it is for."""
+    rows = Vehicle.objects.filter(pk__in=list(vehicle_ids), archived_at=None)
+    if any(compiled.groups for compiled in rules.rules):
+        rows = rows.prefetch_related("groups")
+    vehicles = {vehicle.pk: vehicle for vehicle in rows}
+    chosen: dict[int, set[int]] = {}
+    for compiled in rules.rules:
+        if compiled.row.all_vehicles:
+            continue
+        chosen[compiled.rule.id] = {
+            vehicle.pk
+            for vehicle in vehicles.values()
+            if compiled.is_for(vehicle, [g.pk for g in vehicle.groups.all()] if compiled.groups else ())
+        }
+    return vehicles, chosen
+
+
+def flags_for(rule: Rule, chosen: dict[int, set[int]], vehicles: Iterable[int]) -> Flags | None:
+    """Which of a table's vehicles a rule is for; None for all."""
+    if rule.id not in chosen:
+        return None
+    return np.array([vehicle in chosen[rule.id] for vehicle in vehicles], bool)
+
+
+def thresholds_for(rule: Rule, vehicles: Sequence[Vehicle]) -> Thresholds:
+    """The vehicles' own thresholds that a rule asks for."""
+    names = {leaf.attribute for leaf in rule.leaves if isinstance(leaf, Compare) and leaf.attribute}
+    return {name: np.array([_number(vehicle.attributes.get(name)) for vehicle in vehicles], float) for name in names}
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")

@@ -1,0 +1,141 @@
+"""Rules on what stands rather than on readings: trouble codes, states, sources. Looked at every few seconds.
+
+A fact is true of a vehicle since a time; while it is, one alert stands. Looking twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from alerts import wire
+from alerts.evaluation.evidence import freeze_frames
+from alerts.models import Alert, AlertEvent, AlertRule, EventKind
+from alerts.telling import Told, tell
+from fleet.accounts.models import Organization
+from vehicles.models import Vehicle
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that is so, of one vehicle."""
+
+    vehicle_id: int
+    since: datetime
+    words: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+Look = Callable[[Organization, Any], Sequence[Fact]]
+"""What is so of an organization's vehicles, given what the condition asks for."""
+FACTS = {
+    "state": "alerts.evaluation.standing.in_state",
+    "dtc": "alerts.evaluation.standing.trouble_codes",
+    "agent": "alerts.evaluation.standing.silent_agents",
+    "clock": "alerts.evaluation.standing.wrong_clocks",
+    "token": "integrations.sources.smartcar.selectors.broken_connections",
+}
+
+
+def look() -> int:
+    """Raise and clear the alerts of all rules on facts; returns how many rules there are."""
+    rules = list(
+        AlertRule.objects.filter(enabled=True, condition__has_any_keys=list(wire.FACTS))
+        .select_related("organization")
+        .prefetch_related("vehicles", "groups")
+    )
+    for rule in rules:
+        with transaction.atomic():
+            if not _only_one(rule.pk):
+                continue
+            told = _look(rule)
+        told.after_commit()
+    return len(rules)
+
+
+def _only_one(rule_id: int) -> bool:
+    """Whether nobody else looks at the rule just now; until the transaction ends nobody will."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('alerts.fact'), %s)", [rule_id])
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def _look(rule: AlertRule) -> Told:
+    now = timezone.now()
+    name = next(word for word in wire.FACTS if word in rule.condition)
+    asked = rule.condition[name]
+    facts: Look = import_string(FACTS[asked if name == "source" else name])
+    vehicles = {vehicle.pk: vehicle for vehicle in _vehicles(rule)}
+    lasting = max(rule.lasting, timedelta(0))
+    holds: dict[int, Fact] = {}
+    for fact in facts(rule.organization, asked):
+        begun = max(fact.since, rule.begins)
+        if fact.vehicle_id in vehicles and now - begun >= lasting:
+            known = holds.get(fact.vehicle_id)
+            if known is None or fact.since < known.since:
+                holds[fact.vehicle_id] = fact
+    standing = {alert.vehicle_id: alert for alert in Alert.objects.open().filter(rule=rule)}
+    resolved = _resolved(rule, holds)
+    events: list[AlertEvent] = []
+    made = []
+    frames = freeze_frames(set(holds)) if name == "dtc" else {}
+    for vehicle_id, fact in holds.items():
+        begun = max(fact.since, rule.begins) + lasting
+        if vehicle_id in standing or begun <= resolved.get(vehicle_id, rule.begins - timedelta(1)):
+            continue
+        evidence = {"words": fact.words, **fact.evidence}
+        if vehicle_id in frames:
+            evidence["freeze_frame"] = frames[vehicle_id]
+        made.append(
+            Alert(
+                organization=rule.organization, rule=rule, rule_name=rule.name, vehicle=vehicles[vehicle_id],
+                severity=rule.severity, opened_at=begun, known_at=now, value=fact.words or None, evidence=evidence,
+            )
+        )  # fmt: skip
+    gone = [alert for vehicle_id, alert in standing.items() if vehicle_id not in holds]
+    for alert in gone:
+        alert.cleared_at, alert.tell_at, alert.escalate_at = now, None, None
+        events.append(AlertEvent(alert=alert, kind=EventKind.CLEARED, at=now))
+    for vehicle_id, alert in standing.items():
+        words = holds[vehicle_id].words if vehicle_id in holds else ""
+        if words and words != alert.evidence.get("words"):
+            alert.evidence = {**alert.evidence, **holds[vehicle_id].evidence, "words": words}
+            alert.value = words
+            events.append(AlertEvent(alert=alert, kind=EventKind.CORRECTED, words=words, at=now))
+            Alert.objects.filter(pk=alert.pk).update(evidence=alert.evidence, value=words)
+    Alert.objects.bulk_update(gone, ["cleared_at", "tell_at", "escalate_at"], batch_size=1_000)
+    Alert.objects.bulk_create(made, batch_size=1_000)
+    events += [AlertEvent(alert=alert, kind=EventKind.OPENED, at=alert.opened_at) for alert in made]
+    told = tell(made, now)
+    AlertEvent.objects.bulk_create([*events, *told.events], batch_size=1_000)
+    told.news += [*made, *gone]
+    return told
+
+
+def _vehicles(rule: AlertRule) -> list[Vehicle]:
+    """The vehicles that a rule is for."""
+    rows = rule.organization.vehicles.filter(archived_at=None)
+    if rule.all_vehicles:
+        return list(rows)
+    named = {vehicle.pk for vehicle in rule.vehicles.all()}
+    groups = {group.pk for group in rule.groups.all()}
+    return [
+        vehicle
+        for vehicle in rows.prefetch_related("groups")
+        if vehicle.pk in named
+        or set(rule.tags).intersection(vehicle.tags)
+        or groups.intersection(group.pk for group in vehicle.groups.all())
+    ]
+
+
+def _resolved(rule: AlertRule, holds: dict[int, Fact]) -> dict[int, datetime]:
+    """By vehicle: the newest opening of an alert that somebody resolved, although the fact still stood."""
+    rows = Alert.objects.filter(rule=rule, vehicle_id__in=list(holds), resolved_at__isnull=False)
+    return dict(rows.order_by("opened_at").values_list("vehicle_id", "opened_at"))

@@ -1,0 +1,92 @@
+"""The rows under whose locks vehicles are evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from alerts.rules.memory import Memory, pack, unpack
+from telemetry import store
+from telemetry.store import wire
+
+_COLUMNS = "vehicle_id, organization_id, version, memory, newest, recent, correct_from, look_again, correct_after"
+
+
+@dataclass
+class Progress:
+    """How far a vehicle is; times in microseconds since 1970."""
+
+    vehicle_id: int
+    organization_id: int
+    version: int
+    memory: Memory | None
+    newest: int | None
+    recent: bool
+    correct_from: int | None
+    look_again: int | None = None
+    correct_after: int | None = None
+
+
+def lock(organization_id: int, vehicle_ids: Iterable[int]) -> dict[int, Progress]:
+    """Lock the rows of some existing vehicles, made where they are missing, until the transaction ends."""
+    wanted = wire.int4_array(np.array(sorted(vehicle_ids), np.int32))
+    query = f"SELECT {_COLUMNS} FROM alerts_evaluation WHERE vehicle_id = ANY(%s) ORDER BY vehicle_id FOR UPDATE"
+    with store.cursor() as opened:
+        rows = opened.execute(query, [wanted]).fetchall()
+        if len(rows) < len(set(vehicle_ids)):
+            opened.execute(
+                "INSERT INTO alerts_evaluation (vehicle_id, organization_id, version, recent)"
+                " SELECT id, organization_id, 0, false FROM vehicles_vehicle"
+                " WHERE id = ANY(%s) AND organization_id = %s ORDER BY id ON CONFLICT DO NOTHING",
+                [wanted, organization_id],
+            )
+            rows = opened.execute(query, [wanted]).fetchall()
+    return {row[0]: _progress(row) for row in rows}
+
+
+def _progress(row: Sequence[Any]) -> Progress:
+    vehicle_id, organization_id, version, memory, *rest = row
+    return Progress(vehicle_id, organization_id, version, None if memory is None else unpack(memory), *rest)
+
+
+def due(column: str, now: int, limit: int) -> dict[int, list[int]]:
+    """The vehicles whose ``look_again`` or ``correct_after`` has come, by organization."""
+    found: dict[int, list[int]] = {}
+    with store.cursor() as opened:
+        rows = opened.execute(
+            f"SELECT organization_id, vehicle_id FROM alerts_evaluation WHERE {column} <= %s"
+            f" ORDER BY {column} LIMIT %s",
+            [wire.timestamp(now), limit],
+        )
+        for organization_id, vehicle_id in rows:
+            found.setdefault(organization_id, []).append(vehicle_id)
+    return found
+
+
+def write(rows: Sequence[Progress]) -> None:
+    """Write the progress of vehicles whose rows are locked: one statement."""
+    if not rows:
+        return
+
+    def times(values: Iterable[int | None]) -> list[Any]:
+        return [None if value is None else wire.timestamp(value) for value in values]
+
+    parameters: list[Any] = []
+    for row in rows:
+        parameters += [
+            row.vehicle_id, row.version, None if row.memory is None else pack(row.memory), row.recent,
+            *times([row.newest, row.look_again, row.correct_from, row.correct_after]),
+        ]  # fmt: skip
+    values = ", ".join(["(%s::int4, %s::int8, %s::bytea, %s::bool" + ", %s::timestamptz" * 4 + ")"] * len(rows))
+    with store.cursor() as opened:
+        opened.execute(
+            "UPDATE alerts_evaluation e SET version = v.version, memory = v.memory, recent = v.recent,"
+            " newest = v.newest, look_again = v.look_again, correct_from = v.correct_from,"
+            f" correct_after = v.correct_after FROM (VALUES {values})"
+            " AS v (vehicle_id, version, memory, recent, newest, look_again, correct_from, correct_after)"
+            " WHERE e.vehicle_id = v.vehicle_id",
+            parameters,
+        )

@@ -1,0 +1,187 @@
+"""Make the alerts say what was found: new episodes, cleared ones, and what late data changed or took back.
+
+Each alert is told once, when its episode reaches into the last minutes: nobody is paged for what is over. Within a
+rule's cool-down a further alert of the same vehicle waits, and is told only where it still stands afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from alerts.evaluation import evidence
+from alerts.evaluation.compiled import Compiled, RuleSet
+from alerts.evaluation.engine import Evaluated, Finding, Key
+from alerts.evaluation.progress import Progress
+from alerts.models import Alert, AlertEvent, EventKind
+from alerts.telling import Told, tell
+from telemetry import store
+from telemetry.store import wire
+from vehicles.models import Vehicle
+
+STALE = timedelta(minutes=15)
+_STANDING = (
+    "SELECT a.id FROM unnest(%s::int4[], %s::timestamptz[]) AS s (vehicle_id, since)"
+    " JOIN alerts_alert a ON a.vehicle_id = s.vehicle_id AND a.withdrawn_at IS NULL AND a.rule_id = ANY(%s)"
+    " AND (a.cleared_at IS NULL OR a.cleared_at > s.since)"
+)
+
+
+@dataclass
+class _Changes:
+    """What is to be written, and told."""
+
+    now: datetime
+    made: list[tuple[Alert, Compiled, Finding]] = field(default_factory=list)
+    changed: list[Alert] = field(default_factory=list)
+    events: list[AlertEvent] = field(default_factory=list)
+
+    def note(self, alert: Alert, kind: EventKind, words: str = "", at: datetime | None = None) -> None:
+        """A line of the timeline."""
+        self.events.append(AlertEvent(alert=alert, kind=kind, words=words, at=at or self.now))
+
+
+def reconcile(
+    rules: RuleSet,
+    vehicles: Mapping[int, Vehicle],
+    rows: Mapping[int, Progress],
+    result: Evaluated,
+    since: Mapping[int, int],
+    now: int,
+) -> Told:
+    """Bring the alerts of the evaluated vehicles in line with the findings, inside the caller's transaction.
+
+    Args:
+        since: by vehicle; what was found covers everything later.
+    """
+    changes = _Changes(_moment(now))
+    found: dict[Key, list[Finding]] = result.findings
+    concerned = {vehicle for vehicle, _ in found} | {v for v in result.memories if rows[v].recent}
+    standing = _standing(concerned, since, list(rules.by_id)) if concerned else {}
+    for key in found.keys() | standing.keys():
+        vehicle_id, rule_id = key
+        _match(
+            changes, rules.by_id[rule_id], vehicles[vehicle_id], standing.get(key, []), found.get(key, []),
+            _moment(since[vehicle_id]),
+        )  # fmt: skip
+    for vehicle_id, memory in result.memories.items():
+        rows[vehicle_id].recent = False
+        for rule_id in rules.by_id:
+            for finding in found.get((vehicle_id, rule_id), ()) if found else ():
+                end = finding.episode.cleared
+                rows[vehicle_id].recent |= finding.episode.opened > memory.time or end is None or end > memory.time
+    return _write(changes, rules, rows)
+
+
+def _moment(time: int) -> datetime:
+    return datetime.fromtimestamp(time // 1_000_000, UTC) + timedelta(microseconds=time % 1_000_000)
+
+
+def _standing(vehicles: set[int], since: Mapping[int, int], rules: list[int]) -> dict[Key, list[Alert]]:
+    """The alerts that last beyond what was found anew, by vehicle and rule, in order."""
+    listed = sorted(vehicles)
+    with store.cursor() as opened:
+        ids = [
+            row[0]
+            for row in opened.execute(
+                _STANDING,
+                [
+                    wire.int4_array(np.array(listed, np.int32)),
+                    wire.timestamp_array(np.array([since[v] for v in listed], np.int64)),
+                    wire.int4_array(np.array(rules, np.int32)),
+                ],
+            )
+        ]
+    found: dict[Key, list[Alert]] = {}
+    for alert in Alert.objects.filter(pk__in=ids).order_by("opened_at") if ids else ():
+        assert alert.rule_id is not None
+        found.setdefault((alert.vehicle_id, alert.rule_id), []).append(alert)
+    return found
+
+
+def _match(
+    changes: _Changes,
+    compiled: Compiled,
+    vehicle: Vehicle,
+    standing: Sequence[Alert],
+    findings: Sequence[Finding],
+    since: datetime,
+) -> None:
+    left = list(standing)
+    for finding in findings:
+        opened = _moment(finding.episode.opened)
+        cleared = None if finding.episode.cleared is None else _moment(finding.episode.cleared)
+        alert = next((a for a in left if a.opened_at == opened), None) or next(
+            (a for a in left if _overlap(a, opened, cleared)), None
+        )
+        if alert is not None:
+            left.remove(alert)
+            _adjust(changes, alert, opened, cleared)
+        elif opened > since:
+            alert = Alert(
+                organization_id=vehicle.organization_id, rule=compiled.row, rule_name=compiled.row.name,
+                vehicle=vehicle, severity=compiled.row.severity, opened_at=opened, cleared_at=cleared,
+                known_at=changes.now,
+            )  # fmt: skip
+            changes.made.append((alert, compiled, finding))
+    for alert in left:
+        if alert.opened_at > since:
+            alert.withdrawn_at = changes.now
+            changes.note(alert, EventKind.WITHDRAWN, "Late readings show that the condition did not hold.")
+        elif alert.cleared_at is None:
+            alert.cleared_at = changes.now
+            changes.note(alert, EventKind.CLEARED, "The rule is no longer for this vehicle.")
+        else:
+            continue
+        changes.changed.append(alert)
+
+
+def _overlap(alert: Alert, opened: datetime, cleared: datetime | None) -> bool:
+    return (cleared is None or alert.opened_at < cleared) and (alert.cleared_at is None or opened < alert.cleared_at)
+
+
+def _adjust(changes: _Changes, alert: Alert, opened: datetime, cleared: datetime | None) -> None:
+    before = alert.opened_at, alert.cleared_at
+    alert.opened_at = opened
+    if alert.resolved_at is None:
+        alert.cleared_at = cleared
+    if (alert.opened_at, alert.cleared_at) == before:
+        if alert.cleared_at is None and alert.told_at is None and alert.tell_at is None:
+            changes.changed.append(alert)  # told, once the data has come to the present
+        return
+    if before == (opened, None):
+        changes.note(alert, EventKind.CLEARED, at=alert.cleared_at)
+    else:
+        changes.note(alert, EventKind.CORRECTED, "Late readings moved its beginning or its end.")
+    changes.changed.append(alert)
+
+
+def _write(changes: _Changes, rules: RuleSet, rows: Mapping[int, Progress]) -> Told:
+    made = [alert for alert, _, _ in changes.made]
+    evidence.add(changes.made)
+    fresh: list[Alert] = []
+    for alert in [*made, *changes.changed]:
+        newest = rows[alert.vehicle_id].newest
+        end = alert.cleared_at or max(_moment(newest or 0), alert.opened_at)
+        untold = alert.told_at is None and alert.tell_at is None and alert.withdrawn_at is None
+        if untold and alert.acknowledged_at is None and changes.now - end <= STALE:
+            fresh.append(alert)
+        if alert.cleared_at is not None or alert.withdrawn_at is not None:
+            alert.tell_at = alert.escalate_at = None
+    # What ends first makes room for what begins: one open alert per rule and vehicle.
+    Alert.objects.bulk_update(
+        changes.changed, ["opened_at", "cleared_at", "withdrawn_at", "tell_at", "escalate_at"], batch_size=1_000
+    )
+    Alert.objects.bulk_create(made, batch_size=1_000)
+    for alert in made:
+        changes.note(alert, EventKind.OPENED, at=alert.opened_at)
+        if alert.cleared_at is not None:
+            changes.note(alert, EventKind.CLEARED, at=alert.cleared_at)
+    told = tell(fresh, changes.now)
+    changes.events += told.events
+    AlertEvent.objects.bulk_create(changes.events, batch_size=1_000)
+    told.news += [alert for alert in (*made, *changes.changed) if alert not in told.news]
+    return told

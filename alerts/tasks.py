@@ -1,0 +1,44 @@
+"""Celery's way into alerts: ids in, one call each."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.db import transaction
+from django.utils import timezone
+
+from alerts import delivering, telling
+from alerts.evaluation import facts, sink
+from fleet.lib import background
+
+
+@shared_task
+def look_again() -> None:
+    """Find what the passing of time alone raised or cleared."""
+    sink.look_again()
+
+
+@shared_task
+def correct() -> None:
+    """Evaluate late data."""
+    sink.correct()
+
+
+@shared_task
+def look_at_facts() -> None:
+    """Raise and clear alerts of trouble codes, states and sources."""
+    facts.look()
+
+
+@shared_task
+@transaction.atomic
+def tell_due() -> None:
+    """Tell what waited for a cool-down, and escalate what nobody acknowledged."""
+    now = timezone.now()
+    telling.tell_due(now)
+    telling.escalate_due(now)
+
+
+@shared_task
+def deliver() -> None:
+    """Send what is due, beside the other tasks: others' servers are waited for."""
+    background.run(delivering.deliver)

@@ -1,0 +1,143 @@
+"""Tell people of alerts: whom, and at most once per rule, vehicle and cool-down. Channels carry it out afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import Max, Prefetch
+
+from alerts import news
+from alerts.models import Alert, AlertEvent, AlertRule, Channel, ChannelKind, Delivery, Escalation, EventKind, Recipient
+from fleet.lib import bell
+
+
+@dataclass
+class Told:
+    """What has been written, and is to be made known once it is committed."""
+
+    news: list[Alert] = field(default_factory=list)
+    events: list[AlertEvent] = field(default_factory=list)
+    deliveries: int = 0
+
+    def after_commit(self) -> None:
+        """Tell the open pages, and ring for the deliveries."""
+        news.publish(self.news)
+        if self.deliveries:
+            bell.announce("alerts.tasks.deliver", expires=30)
+
+
+def tell(alerts: Sequence[Alert], now: datetime) -> Told:
+    """Write the messages of some alerts, or when they are due where a cool-down runs; the caller writes the events."""
+    told = Told()
+    if not alerts:
+        return told
+    rules = _rules({alert.rule_id for alert in alerts if alert.rule_id is not None})
+    last = _last_told(alerts)
+    due: list[Alert] = []
+    for alert in alerts:
+        rule = rules.get(alert.rule_id or 0)
+        if rule is None:
+            continue
+        before = last.get((alert.rule_id or 0, alert.vehicle_id))
+        if before is not None and now < before + rule.cooldown:
+            alert.tell_at = None if alert.cleared_at else before + rule.cooldown
+            continue
+        last[alert.rule_id or 0, alert.vehicle_id] = now
+        alert.tell_at, alert.told_at = None, now
+        first = next(iter(rule.escalations.all()), None)
+        alert.escalate_at = now + first.after if first and alert.cleared_at is None else None
+        due.append(alert)
+    Alert.objects.bulk_update(alerts, ["tell_at", "told_at", "escalate_at"], batch_size=1_000)
+    deliveries = [
+        delivery
+        for alert in due
+        for channel in rules[alert.rule_id or 0].channels.all()
+        for delivery in messages_of(alert, channel, "opened", now)
+    ]
+    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True, batch_size=1_000)
+    told.deliveries = len(deliveries)
+    return told
+
+
+def messages_of(alert: Alert | None, channel: Channel, kind: str, now: datetime) -> list[Delivery]:
+    """One message per recipient of a channel, not yet saved; none where it is disabled."""
+    if channel.disabled_at is not None:
+        return []
+    return [
+        Delivery(
+            organization_id=channel.organization_id, channel=channel, alert=alert, kind=kind, recipient=recipient,
+            due_at=now,
+        )
+        for recipient in recipients_of(channel)
+    ]  # fmt: skip
+
+
+def recipients_of(channel: Channel) -> list[str]:
+    """Who gets what goes through a channel: confirmed addresses, a person's browsers, or the one target."""
+    if channel.kind == ChannelKind.EMAIL:
+        return [r.address for r in channel.recipients.all() if r.confirmed_at and not r.unsubscribed_at]
+    return [f"{channel.kind}:{channel.pk}"]
+
+
+def _rules(ids: Iterable[int]) -> dict[int, AlertRule]:
+    channels = Channel.objects.filter(disabled_at=None).prefetch_related(
+        Prefetch("recipients", Recipient.objects.filter(confirmed_at__isnull=False, unsubscribed_at=None))
+    )
+    rows = AlertRule.objects.filter(pk__in=set(ids)).prefetch_related(Prefetch("channels", channels), "escalations")
+    return {rule.pk: rule for rule in rows}
+
+
+def _last_told(alerts: Sequence[Alert]) -> dict[tuple[int, int], datetime]:
+    rows = (
+        Alert.objects.filter(
+            rule_id__in={a.rule_id for a in alerts},
+            vehicle_id__in={a.vehicle_id for a in alerts},
+            told_at__isnull=False,
+        )
+        .values_list("rule_id", "vehicle_id")
+        .annotate(last=Max("told_at"))
+        .order_by()
+    )
+    return {(rule, vehicle): last for rule, vehicle, last in rows}
+
+
+def tell_due(now: datetime) -> int:
+    """Tell the alerts whose cool-down is over and that still stand; returns how many."""
+    alerts = list(
+        Alert.objects.open().filter(tell_at__lte=now, acknowledged_at=None).select_for_update(skip_locked=True)[:1_000]
+    )
+    waiting = [alert for alert in alerts if alert.snoozed_until is None or alert.snoozed_until <= now]
+    Alert.objects.open().filter(tell_at__lte=now, acknowledged_at__isnull=False).update(tell_at=None)
+    told = tell(waiting, now)
+    if told.deliveries:
+        bell.announce("alerts.tasks.deliver", expires=30)
+    return len(waiting)
+
+
+def escalate_due(now: datetime) -> int:
+    """Tell further channels of alerts that nobody acknowledged in time; returns how many."""
+    alerts = list(
+        Alert.objects.open()
+        .filter(escalate_at__lte=now, acknowledged_at=None)
+        .select_for_update(skip_locked=True, of=("self",))[:1_000]
+    )
+    deliveries: list[Delivery] = []
+    events: list[AlertEvent] = []
+    for alert in alerts:
+        steps = list(Escalation.objects.filter(rule_id=alert.rule_id).select_related("channel"))
+        base = alert.told_at or alert.known_at
+        due = [step for step in steps if base + step.after <= now][alert.escalated :]
+        for step in due:
+            deliveries += messages_of(alert, step.channel, "escalated", now)
+            events.append(AlertEvent(alert=alert, kind=EventKind.ESCALATED, words=f"to {step.channel}", at=now))
+        alert.escalated += len(due)
+        later = steps[alert.escalated :]
+        alert.escalate_at = base + later[0].after if later else None
+    Alert.objects.bulk_update(alerts, ["escalated", "escalate_at"], batch_size=1_000)
+    AlertEvent.objects.bulk_create(events, batch_size=1_000)
+    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True, batch_size=1_000)
+    if deliveries:
+        bell.announce("alerts.tasks.deliver", expires=30)
+    return len(alerts)

@@ -1,0 +1,1 @@
+"""What carries messages of alerts: one module per kind of channel."""
