@@ -30,6 +30,7 @@ OPERATORS = {
     "<": Operator.LESS, "lt": Operator.LESS, "<=": Operator.LESS_EQUAL, "lte": Operator.LESS_EQUAL,
     "==": Operator.EQUAL, "eq": Operator.EQUAL, "!=": Operator.DIFFERENT, "neq": Operator.DIFFERENT,
 }  # fmt: skip
+TEXTS = ("text", "enum")
 FACTS = ("state", "dtc", "source")
 SOURCES = ("token", "agent", "clock")
 DEEPEST, MOST_PARTS = 4, 20
@@ -134,11 +135,11 @@ def _compare(condition: Json, signals: Signals) -> Compare:
     attribute = ""
     if isinstance(value, dict):
         attribute = str(value.get("attribute", ""))[:100]
-        if not attribute or info.kind == "text":
+        if not attribute or info.kind in TEXTS:
             raise BadCondition('value is a number, or {"attribute": "its name", "default": a number}.')
         value = value.get("default")
         value = math.nan if value is None else value
-    if info.kind == "text":
+    if info.kind in TEXTS:
         if not isinstance(value, str) or operator not in (Operator.EQUAL, Operator.DIFFERENT) or rate:
             raise BadCondition(f"{info.name} is a text: compare it with == or != and a text.")
         return Compare(signal_id, operator, code_of(value))

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
+from alerts.urls import api_urlpatterns as alerts_api
 from fleet import metrics, pages, system
 from fleet.accounts.urls import api_urlpatterns as accounts_api
 from fleet.accounts.urls import urlpatterns as accounts_pages
@@ -32,7 +33,7 @@ urlpatterns = [
     path("accounts/sessions/", include("allauth.usersessions.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/v1/", include([*accounts_api, *smartcar_api, *telemetry_api, *vehicles_api])),
+    path("api/v1/", include([*accounts_api, *alerts_api, *smartcar_api, *telemetry_api, *vehicles_api])),
     *smartcar_server,
     path("api/<path:rest>", pages.api_not_found),
     *accounts_pages,

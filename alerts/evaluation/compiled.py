@@ -78,7 +78,7 @@ class RuleSet:
     def numbers_and_texts(self) -> tuple[list[int], list[int]]:
         """The ids of the numeric and of the text signals."""
         infos = directory.signals(self.needs.signals)
-        texts = [signal for signal in self.needs.signals if signal in infos and infos[signal].kind == "text"]
+        texts = [signal for signal in self.needs.signals if signal in infos and infos[signal].kind in wire.TEXTS]
         return [signal for signal in self.needs.signals if signal not in texts], texts
 
 

@@ -35,7 +35,7 @@ def add(made: Sequence[tuple[Alert, Compiled, Finding]]) -> None:
         for signal, value in told.items():
             info = infos.get(signal)
             if info is not None:
-                asked[info.name] = around.get(info.name) if info.kind == "text" else value
+                asked[info.name] = around.get(info.name) if info.kind in ("text", "enum") else value
         if first in told and infos.get(first):
             alert.value = asked.get(infos[first].name)
         alert.evidence = {"signals": {**around, **asked}}

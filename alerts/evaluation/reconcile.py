@@ -27,6 +27,7 @@ _STANDING = (
     "SELECT a.id FROM unnest(%s::int4[], %s::timestamptz[]) AS s (vehicle_id, since)"
     " JOIN alerts_alert a ON a.vehicle_id = s.vehicle_id AND a.withdrawn_at IS NULL AND a.rule_id = ANY(%s)"
     " AND (a.cleared_at IS NULL OR a.cleared_at > s.since)"
+    " JOIN alerts_alertrule r ON r.id = a.rule_id AND r.revision = a.revision"
 )
 
 
@@ -122,7 +123,7 @@ def _match(
             _adjust(changes, alert, opened, cleared)
         elif opened > since:
             alert = Alert(
-                organization_id=vehicle.organization_id, rule=compiled.row, rule_name=compiled.row.name,
+                organization_id=vehicle.organization_id, rule=compiled.row, revision=compiled.rule.revision, rule_name=compiled.row.name,
                 vehicle=vehicle, severity=compiled.row.severity, opened_at=opened, cleared_at=cleared,
                 known_at=changes.now,
             )  # fmt: skip

@@ -21,11 +21,15 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         """Neither cleared nor withdrawn."""
         return self.standing().filter(cleared_at=None)
 
+    def unseen(self) -> AlertQuerySet:
+        """Open, and acknowledged by nobody: what the bell counts."""
+        return self.open().filter(acknowledged_at=None)
+
     def in_state(self, state: str) -> AlertQuerySet:
         """``open`` (nobody acknowledged it), ``acknowledged`` (and not cleared), ``cleared``, ``withdrawn``."""
         match state:
             case "open":
-                return self.open().filter(acknowledged_at=None)
+                return self.unseen()
             case "acknowledged":
                 return self.open().filter(acknowledged_at__isnull=False)
             case "cleared":
@@ -44,6 +48,7 @@ class Alert(models.Model):
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="alerts")
     rule = models.ForeignKey(AlertRule, models.SET_NULL, null=True, related_name="alerts")
+    revision = models.PositiveIntegerField(default=1, help_text="Of the rule that raised it.")
     rule_name = models.CharField(max_length=120)
     vehicle = models.ForeignKey(Vehicle, models.CASCADE, related_name="alerts")
     severity = models.CharField(max_length=10, choices=Severity.choices)
@@ -76,6 +81,10 @@ class Alert(models.Model):
         indexes = [
             models.Index(fields=["organization", "-opened_at", "-id"], name="alert_by_organization"),
             models.Index(fields=["vehicle", "-opened_at"], name="alert_by_vehicle"),
+            models.Index(
+                fields=["organization", "-opened_at"], name="alert_open_ones",
+                condition=models.Q(cleared_at=None, withdrawn_at=None),
+            ),
             models.Index(fields=["tell_at"], name="alert_to_tell", condition=models.Q(tell_at__isnull=False)),
             models.Index(
                 fields=["escalate_at"], name="alert_to_escalate", condition=models.Q(escalate_at__isnull=False)

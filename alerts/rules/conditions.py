@@ -14,7 +14,7 @@ from telemetry.readings import Times, Values
 
 Thresholds = Mapping[str, Values]
 """By attribute: V values, one per vehicle of the table; NaN where a vehicle has none."""
-_COMPARE = {
+COMPARISONS = {
     Operator.GREATER: np.greater,
     Operator.GREATER_EQUAL: np.greater_equal,
     Operator.LESS: np.less,
@@ -135,7 +135,7 @@ def _compare(leaf: Compare, rule: Rule, table: Table, at: Instants, thresholds: 
         own = thresholds[leaf.attribute]
         threshold = np.where(np.isnan(own), leaf.value, own)[table.group[at.row]]
         known &= ~np.isnan(threshold)
-    holds = _COMPARE[leaf.operator](values, threshold)
+    holds = COMPARISONS[leaf.operator](values, threshold)
     return Truth(known & holds, known & ~holds)
 
 

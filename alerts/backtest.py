@@ -1,0 +1,176 @@
+"""What a rule would have done: the same evaluation over what is stored.
+
+Of a long range the rollups tell minute by minute where nothing can change: for comparisons only the frames of the other
+minutes are read, and a skipped minute is one reading that says the same. The episodes are those that all frames give.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.composing import words_of
+from alerts.evaluation import compiled
+from alerts.evaluation.compiled import RuleSet
+from alerts.evaluation.engine import Evaluated, advance
+from alerts.models import AlertRule
+from alerts.rules.building import needs_of
+from alerts.rules.conditions import COMPARISONS
+from alerts.rules.definition import Compare, Rule
+from alerts.rules.memory import Memory
+from alerts.services import check
+from alerts.wire import BadCondition, is_fact
+from fleet.lib.api import rfc3339
+from telemetry import store
+from telemetry.aggregates import MINUTE, Frames
+from telemetry.horizons import frames_from, rollups_from
+from telemetry.readings import Times
+from vehicles.models import Vehicle
+
+DAYS = timedelta(days=7)
+LONGEST = timedelta(days=31)
+MOST_SHOWN = 500
+CHUNK = 86_400_000_000
+DENSE = 2 * MINUTE
+"""A value that counts for so long outlives the silence between readings of adjacent minutes."""
+Minutes = NDArray[np.bool_]
+
+
+def run(row: AlertRule, vehicle: Vehicle, start: datetime | None, end: datetime | None) -> dict[str, Any]:
+    """The episodes of a rule on a vehicle from ``start`` to ``end`` (the last seven days), as the API shows them.
+
+    Raises:
+        BadCondition: the rule cannot be evaluated, or the range is too long.
+    """
+    check(row)
+    if is_fact(row.condition):
+        raise BadCondition("What stands rather than is read has no past to be tried on.")
+    to = end or datetime.now(UTC)
+    since = start or to - DAYS
+    if not timedelta(0) < to - since <= LONGEST:
+        raise BadCondition("A backtest covers up to 31 days, from before to.")
+    began = time.perf_counter()
+    first, last = (round(moment.timestamp() * 1e6) for moment in (since, to))
+    first = max(first, frames_from(row.organization))
+    row.begins = datetime.fromtimestamp(first / 1e6, UTC)
+    fences = compiled.fences_of(row.organization)
+    rule = compiled.rule_of(row, row.organization, set(fences))
+    entry = compiled.Compiled(rule, row, frozenset(), frozenset())
+    rules = RuleSet((entry,), needs_of([rule], fences, compiled.position_signals()))
+    result, frames = _evaluate(rules, rule, vehicle, first, last)
+    findings = result.findings.get((vehicle.pk, rule.id), [])
+    episodes = [finding.episode for finding in findings]
+    asked = next((leaf.signal for leaf in rule.leaves if isinstance(leaf, Compare)), None)
+    shown = [
+        {
+            "opened_at": _written(episode.opened),
+            "cleared_at": None if episode.cleared is None else _written(episode.cleared),
+            "value": finding.values(rule).get(asked) if asked is not None else None,
+        }
+        for episode, finding in zip(episodes[:MOST_SHOWN], findings, strict=False)
+    ]
+    raised = sum((episode.cleared or last) - episode.opened for episode in episodes) / 1e6
+    return {
+        "from": _written(first), "to": _written(last), "vehicle": vehicle.pk, "count": len(episodes),
+        "seconds_raised": round(raised, 1), "episodes": shown, "frames_read": frames,
+        "took_ms": round((time.perf_counter() - began) * 1000),
+        "words": _words(len(episodes), to - since, raised),
+    }  # fmt: skip
+
+
+def _words(count: int, span: timedelta, raised: float) -> str:
+    days = span / timedelta(days=1)
+    length = f"{words_of(round(days, 1))} days" if days >= 2 else f"{words_of(round(days * 24, 1))} hours"
+    if not count:
+        return f"Would not have fired in the {length}."
+    times = "once" if count == 1 else f"{count} times"
+    return f"Would have fired {times} in the {length}, for {words_of(round(raised / 60, 1))} min in all."
+
+
+def _written(time_us: int) -> str:
+    return rfc3339(datetime.fromtimestamp(time_us / 1e6, UTC)) or ""
+
+
+def _evaluate(rules: RuleSet, rule: Rule, vehicle: Vehicle, first: int, last: int) -> tuple[Evaluated, int]:
+    """Evaluate chunk by chunk, so that memory stays bounded; returns also how many frames were read."""
+    begin = first - rule.lookback
+    minutes = _minutes(rule, vehicle, begin, last)
+    memory = Memory(begin - 1)
+    total, count = Evaluated(), 0
+    moment = begin - 1
+    while moment < last:
+        until = min(last, moment + CHUNK)
+        frames = _frames(rules, vehicle, moment, until, minutes)
+        count += sum(len(part.times) for part in frames)
+        piece = advance(rules, {}, {vehicle.pk: vehicle}, {vehicle.pk: memory}, frames, {vehicle.pk: until}, until)
+        total.absorb(piece)
+        memory = piece.memories.get(vehicle.pk, memory)
+        moment = until
+    return total, count
+
+
+def _frames(
+    rules: RuleSet, vehicle: Vehicle, after: int, until: int, minutes: tuple[int, Minutes, Frames] | None
+) -> list[Frames]:
+    numbers, texts = rules.numbers_and_texts
+
+    def scan(starts: Times, ends: Times) -> Frames:
+        spans = store.VehicleSpans(np.full(len(starts), vehicle.pk, np.int32), starts, ends)
+        return store.scan_signals(spans, numbers, texts, rules.any_frame)
+
+    if minutes is None:
+        return [scan(np.array([after], np.int64), np.array([until], np.int64))]
+    origin, exact, skipped = minutes
+    starts = origin + np.flatnonzero(exact & ~np.append(False, exact[:-1])) * MINUTE - 1
+    ends = origin + (np.flatnonzero(exact & ~np.append(exact[1:], False)) + 1) * MINUTE - 1
+    chosen = (ends > after) & (starts < until)
+    starts, ends = np.maximum(starts[chosen], after), np.minimum(ends[chosen], until)
+    rows = (skipped.times > after) & (skipped.times <= until)
+    stand_in = Frames(
+        skipped.vehicles[rows], skipped.sources[rows], skipped.times[rows], skipped.signals, skipped.values[rows]
+    )
+    return [scan(starts, ends), stand_in]
+
+
+def _minutes(rule: Rule, vehicle: Vehicle, begin: int, last: int) -> tuple[int, Minutes, Frames] | None:
+    """Which minutes have to be read exactly, and one reading for each of the others; None for all of them.
+
+    A minute is skipped where every comparison says the same throughout it as in the minute before it and in the one
+    after it, with readings in all three.
+    """
+    leaves = [leaf for leaf in rule.leaves if isinstance(leaf, Compare) and not leaf.rate]
+    if len(leaves) != len(rule.leaves) or rule.hold < DENSE:
+        return None
+    organization = vehicle.organization
+    wanted = store.Range(
+        organization.pk, vehicle.pk, begin // MINUTE * MINUTE, (last // MINUTE + 1) * MINUTE,
+        frames_from=0, rolled_from=rollups_from(organization),
+    )  # fmt: skip
+    signals = sorted({leaf.signal for leaf in leaves})
+    history = store.read_history(wanted, signals, [], (wanted.end - wanted.start) // MINUTE)
+    if history.width != MINUTE:
+        return None
+    constant = np.ones(len(history.times), bool)
+    same = np.ones(len(history.times), bool)
+    for leaf in leaves:
+        series = history.numbers[leaf.signal]
+        value = vehicle.attributes.get(leaf.attribute, leaf.value) if leaf.attribute else leaf.value
+        low, high = (COMPARISONS[leaf.operator](edge, value) for edge in (series.minimum, series.maximum))
+        within = (series.minimum <= value) & (series.maximum >= value)
+        mixed = (low != high) | (within & (series.minimum != series.maximum))
+        known = ~np.isnan(series.minimum)
+        constant &= known & ~mixed
+        same &= np.append(False, low[1:] == low[:-1]) & np.append(low[1:] == low[:-1], False)
+    around = np.append(False, constant[:-1]) & np.append(constant[1:], False)
+    skip = constant & same & around
+    rows = np.flatnonzero(skip)
+    values = np.array([history.numbers[signal].minimum[rows] for signal in signals]).T.reshape(len(rows), len(signals))
+    skipped = Frames(
+        np.full(len(rows), vehicle.pk, np.int32), np.ones(len(rows), np.int32), history.times[rows],
+        np.array(signals, np.int32), values,
+    )  # fmt: skip
+    return int(history.times[0]), ~skip, skipped

@@ -1,0 +1,91 @@
+"""What people do with an alert: acknowledge, assign, snooze, comment, resolve; each leaves a line in its timeline."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from alerts import news
+from alerts.models import Alert, AlertEvent, EventKind
+from fleet.accounts.models import User
+from fleet.lib.errors import MotorpoolError
+
+LONGEST_SNOOZE = timedelta(days=30)
+
+
+def acknowledge(*, alert: Alert, user: User) -> Alert:
+    """Somebody has seen it: it is escalated no further. Twice changes nothing."""
+    with transaction.atomic():
+        row = _locked(alert)
+        if row.acknowledged_at is None:
+            row.acknowledged_at, row.acknowledged_by = timezone.now(), user
+            row.tell_at = row.escalate_at = None
+            _save(row, user, EventKind.ACKNOWLEDGED, "", "acknowledged_at", "acknowledged_by", "tell_at", "escalate_at")
+    news.publish([row])
+    return row
+
+
+def resolve(*, alert: Alert, user: User, words: str = "") -> Alert:
+    """Clear it by hand: no new alert comes until its condition has cleared."""
+    with transaction.atomic():
+        row = _locked(alert)
+        if row.cleared_at is None and row.withdrawn_at is None:
+            row.cleared_at = row.resolved_at = timezone.now()
+            row.acknowledged_at = row.acknowledged_at or row.resolved_at
+            row.acknowledged_by = row.acknowledged_by or user
+            row.tell_at = row.escalate_at = None
+            fields = ("cleared_at", "resolved_at", "acknowledged_at", "acknowledged_by", "tell_at", "escalate_at")
+            _save(row, user, EventKind.RESOLVED, words, *fields)
+    news.publish([row])
+    return row
+
+
+def snooze(*, alert: Alert, user: User, until: datetime) -> Alert:
+    """Nobody is told or escalated to until then.
+
+    Raises:
+        MotorpoolError: that is past, or too far.
+    """
+    now = timezone.now()
+    if not now < until <= now + LONGEST_SNOOZE:
+        raise MotorpoolError("Snooze until a time within the next 30 days.", status=422)
+    with transaction.atomic():
+        row = _locked(alert)
+        row.snoozed_until = until
+        for name in ("tell_at", "escalate_at"):
+            due = getattr(row, name)
+            if due is not None:
+                setattr(row, name, max(due, until))
+        _save(
+            row, user, EventKind.SNOOZED, f"until {until:%Y-%m-%d %H:%M} UTC", "snoozed_until", "tell_at", "escalate_at"
+        )
+    news.publish([row])
+    return row
+
+
+def assign(*, alert: Alert, user: User, to: User | None) -> Alert:
+    """Make it somebody's, or nobody's; the caller checked that they are a member."""
+    with transaction.atomic():
+        row = _locked(alert)
+        row.assigned_to = to
+        _save(row, user, EventKind.ASSIGNED, f"to {to}" if to else "to nobody", "assigned_to")
+    news.publish([row])
+    return row
+
+
+def comment(*, alert: Alert, user: User, words: str) -> AlertEvent:
+    """Add words to the timeline; raises `MotorpoolError` for none."""
+    if not words.strip() or len(words) > 2_000:
+        raise MotorpoolError("A comment has 1 to 2,000 characters.", status=422)
+    return AlertEvent.objects.create(alert=alert, kind=EventKind.COMMENTED, user=user, words=words.strip())
+
+
+def _locked(alert: Alert) -> Alert:
+    return Alert.objects.select_for_update(of=("self",)).select_related("vehicle").get(pk=alert.pk)
+
+
+def _save(alert: Alert, user: User, kind: EventKind, words: str, *fields: str) -> None:
+    alert.save(update_fields=fields)
+    AlertEvent.objects.create(alert=alert, kind=kind, user=user, words=words[:2_000])

@@ -1,0 +1,23 @@
+from django.urls import path
+
+from alerts import api, channels_api, rules_api
+
+api_urlpatterns = [
+    path("alert-rules", rules_api.Rules.as_view()),
+    path("alert-rules/backtest", rules_api.Backtest.as_view()),
+    path("alert-rules/starter-set", channels_api.StarterSet.as_view()),
+    path("alert-rules/<int:rule>", rules_api.RuleDetail.as_view()),
+    path("alerts", api.Alerts.as_view()),
+    path("alerts/<int:alert>", api.AlertDetail.as_view()),
+    path("alerts/<int:alert>/acknowledge", api.Acknowledge.as_view()),
+    path("alerts/<int:alert>/resolve", api.Resolve.as_view()),
+    path("alerts/<int:alert>/snooze", api.Snooze.as_view()),
+    path("alerts/<int:alert>/assign", api.Assign.as_view()),
+    path("alerts/<int:alert>/comments", api.Comments.as_view()),
+    path("channels", channels_api.Channels.as_view()),
+    path("channels/<int:channel>", channels_api.ChannelDetail.as_view()),
+    path("channels/<int:channel>/test", channels_api.ChannelTest.as_view()),
+    path("geofences", channels_api.Fences.as_view()),
+    path("geofences/<int:fence>", channels_api.FenceDetail.as_view()),
+    path("push-browsers", channels_api.PushBrowsers.as_view()),
+]
