@@ -59,4 +59,4 @@ def words_of(value: Any) -> str:
     """An alert's value as people read it."""
     if value is None:
         return ""
-    return rounded(value) if isinstance(value, (int, float)) else str(value)
+    return rounded(float(value)) if isinstance(value, (int, float)) else str(value)

@@ -1,6 +1,16 @@
 from django.urls import path
 
-from alerts import api, channels_api, rules_api
+from alerts import api, channels_api, rules_api, rules_views, views
+
+urlpatterns = [
+    path("alerts", views.Inbox.as_view(), name="alerts"),
+    path("alerts/<int:alert>", views.AlertPage.as_view(), name="alert"),
+    path("rules", rules_views.RulesPage.as_view(), name="rules"),
+    path("rules/new", rules_views.RulePage.as_view(), name="rule-new"),
+    path("rules/<int:rule>", rules_views.RulePage.as_view(), name="rule"),
+    path("channels", rules_views.ChannelsPage.as_view(), name="channels"),
+    path("geofences", rules_views.GeofencesPage.as_view(), name="geofences"),
+]
 
 api_urlpatterns = [
     path("alert-rules", rules_api.Rules.as_view()),

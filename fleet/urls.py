@@ -5,9 +5,11 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
 from alerts.urls import api_urlpatterns as alerts_api
+from alerts.urls import urlpatterns as alerts_pages
 from fleet import metrics, pages, system
 from fleet.accounts.urls import api_urlpatterns as accounts_api
 from fleet.accounts.urls import urlpatterns as accounts_pages
+from integrations.channels.urls import urlpatterns as channel_pages
 from integrations.sources.smartcar.urls import api_urlpatterns as smartcar_api
 from integrations.sources.smartcar.urls import server_urlpatterns as smartcar_server
 from integrations.sources.smartcar.urls import urlpatterns as smartcar_pages
@@ -37,6 +39,8 @@ urlpatterns = [
     *smartcar_server,
     path("api/<path:rest>", pages.api_not_found),
     *accounts_pages,
+    *alerts_pages,
+    *channel_pages,
     *smartcar_pages,
     *telemetry_pages,
     *vehicles_pages,

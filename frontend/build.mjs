@@ -9,7 +9,7 @@ rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 
 await build({
-  entryPoints: ["src/app.ts", "src/overview.ts", "src/vehicle.ts", "src/commands.ts"],
+  entryPoints: ["src/app.ts", "src/overview.ts", "src/vehicle.ts", "src/commands.ts", "src/alerts.ts", "src/rule.ts", "src/sw.ts"],
   outdir: out,
   bundle: true,
   minify: true,
@@ -23,7 +23,7 @@ execFileSync("npx", ["@tailwindcss/cli", "-i", "src/app.css", "-o", `${out}/app.
 
 const icons = [
   "gauge", "car", "plug", "cpu", "key-round", "building-2", "log-out", "sun-moon", "users", "settings", "activity", "book-open", "arrow-up", "pause", "square",
-  "zap", "circle", "clock", "copy", "plus", "search", "shield", "circle-dashed", "radio", "user",
+  "zap", "circle", "clock", "copy", "plus", "search", "shield", "circle-dashed", "radio", "user", "bell", "octagon-alert", "triangle-alert", "info",
 ];
 const symbols = icons.map((name) => {
   const svg = readFileSync(`node_modules/lucide-static/icons/${name}.svg`, "utf8");

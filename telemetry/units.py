@@ -76,7 +76,8 @@ def to_stored(value: float, unit: str, stored: str, difference: bool = False) ->
     return value * _OTHERS[stored][unit]
 
 
-def rounded(value: float) -> str:
-    """A number with as many digits as its size deserves."""
-    digits = 0 if abs(value) >= 1000 or float(value).is_integer() else 1 if abs(value) >= 10 else 2
-    return f"{value:.{digits}f}"
+def rounded(value: float, unit: str = "") -> str:
+    """A value with as many digits as its size deserves; a place on the globe needs five."""
+    if unit == "°" and not float(value).is_integer():
+        return f"{value:.5f}"
+    return f"{value:.{0 if abs(value) >= 100 or float(value).is_integer() else 1 if abs(value) >= 10 else 2}f}"

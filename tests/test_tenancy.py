@@ -35,6 +35,9 @@ def api(
     return Row(method, path, (401, viewer, operator, admin, 403), foreign, body)
 
 
+HOT = {"signal": "engine.coolant_temp", "op": ">", "value": 110}
+PLACE = {"type": "Point", "coordinates": [5.1, 52.1]}
+
 API = [
     api("GET", "/api/v1/auth/me", 200, 200, 200),
     api("GET", "/api/v1/tokens", 200, 200, 200),
@@ -80,6 +83,34 @@ API = [
     api("POST", "/api/v1/connections/{connection}/sync", 403, 202, 202, 404),
     api("GET", "/api/v1/webhooks", 200, 200, 200),
     api("POST", "/api/v1/webhooks/{event}/replay", 403, 403, 202, 404),
+    api("GET", "/api/v1/alert-rules", 200, 200, 200),
+    api("POST", "/api/v1/alert-rules", 403, 201, 201, body={"name": "x", "condition": {"dtc": "any"}}),
+    api("POST", "/api/v1/alert-rules/backtest?vehicle={vehicle}", 200, 200, 200, 404, body={"condition": HOT}),
+    api("POST", "/api/v1/alert-rules/starter-set", 403, 201, 201, body={}),
+    api("GET", "/api/v1/alert-rules/{rule}", 200, 200, 200, 404),
+    api("PATCH", "/api/v1/alert-rules/{rule}", 403, 200, 200, 404, body={"name": "y"}),
+    api("DELETE", "/api/v1/alert-rules/{rule}", 403, 204, 204, 404),
+    api("GET", "/api/v1/alerts", 200, 200, 200),
+    api("GET", "/api/v1/alerts?vehicle={vehicle}", 200, 200, 200, 404),
+    api("GET", "/api/v1/alerts/{alert}", 200, 200, 200, 404),
+    api("POST", "/api/v1/alerts/{alert}/acknowledge", 403, 200, 200, 404),
+    api("POST", "/api/v1/alerts/{alert}/resolve", 403, 200, 200, 404, body={}),
+    api("POST", "/api/v1/alerts/{alert}/snooze", 403, 422, 422, 404, body={"until": 0}),
+    api("POST", "/api/v1/alerts/{alert}/assign", 403, 200, 200, 404, body={"user": None}),
+    api("POST", "/api/v1/alerts/{alert}/comments", 403, 201, 201, 404, body={"words": "x"}),
+    api("GET", "/api/v1/channels", 403, 200, 200),
+    api("POST", "/api/v1/channels", 403, 201, 201, body={"kind": "push", "name": "x"}),
+    api("GET", "/api/v1/channels/{channel}", 403, 200, 200, 404),
+    api("PATCH", "/api/v1/channels/{channel}", 403, 200, 200, 404, body={"name": "y"}),
+    api("DELETE", "/api/v1/channels/{channel}", 403, 204, 204, 404),
+    api("POST", "/api/v1/channels/{channel}/test", 403, 200, 200, 404),
+    api("GET", "/api/v1/geofences", 200, 200, 200),
+    api("POST", "/api/v1/geofences", 403, 409, 409, body={"name": "taken", "geometry": PLACE, "radius": 9}),
+    api("GET", "/api/v1/geofences/{fence}", 200, 200, 200, 404),
+    api("PATCH", "/api/v1/geofences/{fence}", 403, 200, 200, 404, body={"radius": 10}),
+    api("DELETE", "/api/v1/geofences/{fence}", 403, 204, 204, 404),
+    api("GET", "/api/v1/push-browsers", 200, 200, 200),
+    api("POST", "/api/v1/push-browsers", 422, 422, 422, body={"endpoint": "x", "p256dh": "x", "auth": "x"}),
     api("GET", "/api/vehicles", 200, 200, 200),
     api("GET", "/api/vehicle/{remote}/{kind}", 200, 200, 200, 404),
     # The ASGI routes of webhooks: who signs is told by the signature alone.
@@ -127,6 +158,21 @@ PAGES = [
     page("/connections/{connection}", 403, 302, 302, 404, method="POST", body={"action": "sync"}),
     page("/connections/claim", 403, 403, 302, method="POST", body={"remote_id": "x", "vehicle": "{vehicle}"}),
     page("/connections/arm", 403, 403, 403, method="POST", body={}),
+    page("/alerts", 200, 200, 200),
+    page("/alerts", 403, 302, 302, 404, method="POST", body={"alert": "{alert}", "action": "acknowledge"}),
+    page("/alerts/{alert}", 200, 200, 200, 404),
+    page("/alerts/{alert}", 403, 302, 302, 404, method="POST", body={"action": "acknowledge"}),
+    page("/rules", 200, 200, 200),
+    page("/rules", 403, 302, 302, 404, method="POST", body={"action": "disable", "rule": "{rule}"}),
+    page("/rules/new", 200, 200, 200),
+    page("/rules/{rule}", 200, 200, 200, 404),
+    page("/channels", 403, 200, 200),
+    page("/channels", 403, 302, 302, 404, method="POST", body={"action": "enable", "channel": "{channel}"}),
+    page("/geofences", 200, 200, 200),
+    page("/geofences", 403, 302, 302, 404, method="POST", body={"action": "delete", "fence": "{fence}"}),
+    Row("GET", "/alerts/unsubscribe/{secret}", (404, 404, 404, 404, 404)),
+    Row("GET", "/alerts/confirm/{secret}", (404, 404, 404, 404, 404)),
+    Row("GET", "/sw.js", (200, 200, 200, 200, 200)),
     page("/members", 200, 200, 200),
     page("/members", 403, 403, 302, 404, method="POST", body={"action": "remove", "member": "{member}"}),
     page("/organization", 403, 403, 200),
@@ -199,6 +245,8 @@ def _fill(path: Any, own: Team, other: Team) -> Any:
         text = text.replace("{command}", str(command.pk))
     if any(mark in text for mark in ("{connection}", "{event}", "{remote}")):
         text = _with_connection(text, own)
+    if any(mark in text for mark in ("{rule}", "{alert}", "{channel}", "{fence}", "taken")):
+        text = _with_alert(text, own)
     if "{device}" in text:
         device, _ = device_create(organization=own.organization, user=None, name=own.device.name)
         text = text.replace("{device}", str(device.pk))
@@ -217,6 +265,30 @@ def _fill(path: Any, own: Team, other: Team) -> Any:
     text = text.replace("{token}", str(own.users["admin"].api_tokens.get().pk if "only" in own.extra else 0))
     text = text.replace("{rest}", "v1/nothing").replace("{setup}", "no-token").replace("{secret}", "mpi_none")
     return json.loads(text.replace("{other_organization}", str(other.organization.pk)))
+
+
+def _with_alert(text: str, own: Team) -> str:
+    from django.utils import timezone
+
+    from alerts.models import Alert, AlertRule, Channel, Geofence
+    from alerts.services import channel_save, fence_save, rule_save
+
+    organization, user = own.organization, own.users["admin"]
+    name = own.vehicle.name
+    rule = rule_save(rule=AlertRule(organization=organization), user=user, name=name, condition=HOT)
+    alert = Alert.objects.create(
+        organization=organization, rule=rule, rule_name=rule.name, vehicle=own.vehicle, severity="info",
+        opened_at=timezone.now(),
+    )  # fmt: skip
+    channel = channel_save(
+        channel=Channel(organization=organization), user=user, kind="push", name=own.vehicle.name, config={}
+    )
+    fence = Geofence(organization=organization, name=f"{own.vehicle.name} {next(_numbers)}")
+    fence_save(fence=fence, user=user, geometry=PLACE, radius=5.0)
+    Geofence.objects.get_or_create(organization=organization, name="taken", defaults={"geometry": PLACE, "radius": 5.0})
+    for mark, row in (("rule", rule), ("alert", alert), ("channel", channel), ("fence", fence)):
+        text = text.replace(f"{{{mark}}}", str(row.pk))
+    return text
 
 
 def _with_connection(text: str, own: Team) -> str:
@@ -321,6 +393,10 @@ def test_lists_and_searches_show_no_other_organization(portal: Portal, teams: tu
             "audit",
             "commands",
             "dtcs",
+            "alerts",
+            "alert-rules",
+            "channels",
+            "geofences",
         ):
             for query in (
                 "",

@@ -123,7 +123,8 @@ def _match(
             _adjust(changes, alert, opened, cleared)
         elif opened > since:
             alert = Alert(
-                organization_id=vehicle.organization_id, rule=compiled.row, revision=compiled.rule.revision, rule_name=compiled.row.name,
+                organization_id=vehicle.organization_id, rule=compiled.row, revision=compiled.rule.revision,
+                rule_name=compiled.row.name,
                 vehicle=vehicle, severity=compiled.row.severity, opened_at=opened, cleared_at=cleared,
                 known_at=changes.now,
             )  # fmt: skip

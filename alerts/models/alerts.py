@@ -82,7 +82,8 @@ class Alert(models.Model):
             models.Index(fields=["organization", "-opened_at", "-id"], name="alert_by_organization"),
             models.Index(fields=["vehicle", "-opened_at"], name="alert_by_vehicle"),
             models.Index(
-                fields=["organization", "-opened_at"], name="alert_open_ones",
+                fields=["organization", "-opened_at"],
+                name="alert_open_ones",
                 condition=models.Q(cleared_at=None, withdrawn_at=None),
             ),
             models.Index(fields=["tell_at"], name="alert_to_tell", condition=models.Q(tell_at__isnull=False)),

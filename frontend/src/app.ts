@@ -1,4 +1,5 @@
 // What every page needs: copy buttons, switches that send their form, single-key navigation.
+import { watchAlerts } from "./bell";
 import { refreshAges } from "./freshness";
 
 document.addEventListener("click", (event) => {
@@ -35,10 +36,11 @@ document.addEventListener("keydown", (event) => {
       search.focus();
     }
   } else if (Date.now() - afterG < 1000) {
-    const target = { o: "/", v: "/vehicles", d: "/devices" }[event.key];
+    const target = { o: "/", v: "/vehicles", d: "/devices", a: "/alerts", r: "/rules" }[event.key];
     if (target) location.assign(target);
   }
 });
 
 setInterval(refreshAges, 1000);
+watchAlerts();
 refreshAges();

@@ -23,6 +23,18 @@ export interface State {
   state: string;
   since: number;
 }
+export interface AlertNews {
+  id: number;
+  rule_name: string;
+  vehicle: number;
+  vehicle_name: string;
+  severity: string;
+  state: string;
+}
+export interface AlertMessage {
+  type: "alert";
+  alert: AlertNews;
+}
 export interface Wishes {
   vehicles: number[] | "all";
   signals: string[] | "all";
@@ -32,6 +44,7 @@ export interface Handlers {
   frames?: (message: Frames) => void;
   snapshot?: (message: Snapshot) => void;
   state?: (message: State) => void;
+  alert?: (message: AlertMessage) => void;
   gap?: () => void;
   caughtUp?: (seconds: number) => void;
 }
@@ -48,7 +61,7 @@ export class Stream {
   private readonly seen = new Map<number, number>();
 
   constructor(
-    private readonly wishes: Wishes,
+    private readonly wishes: Wishes | null,
     private readonly handlers: Handlers,
   ) {
     this.connect();
@@ -64,7 +77,8 @@ export class Stream {
     this.socket = socket;
     socket.onopen = () => {
       this.heard = Date.now();
-      socket.send(JSON.stringify({ type: "subscribe", ...this.wishes, resume: Object.fromEntries(this.seen) }));
+      // Without wishes nothing is asked for: alerts alone come.
+      if (this.wishes) socket.send(JSON.stringify({ type: "subscribe", ...this.wishes, resume: Object.fromEntries(this.seen) }));
     };
     socket.onmessage = (event: MessageEvent<string>) => this.take(JSON.parse(event.data));
     socket.onclose = (event) => {
@@ -103,9 +117,12 @@ export class Stream {
       case "state":
         this.handlers.state?.(message as State);
         break;
+      case "alert":
+        this.handlers.alert?.(message as AlertMessage);
+        break;
       case "gap":
         this.handlers.gap?.();
-        this.socket?.send(JSON.stringify({ type: "subscribe", ...this.wishes }));
+        if (this.wishes) this.socket?.send(JSON.stringify({ type: "subscribe", ...this.wishes }));
         break;
     }
   }

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from django import template
 
+from telemetry.units import rounded
+
 register = template.Library()
 
 
@@ -17,11 +19,7 @@ def epoch(time: str | None) -> str:
 
 @register.filter
 def reading(value: float | str | None, unit: str = "") -> str:
-    """A value with as many digits as its size deserves; a place on the globe needs five."""
+    """A value as people read it."""
     if value is None:
         return "–"
-    if isinstance(value, str):
-        return value
-    if unit == "°" and not value.is_integer():
-        return f"{value:.5f}"
-    return f"{value:.{0 if abs(value) >= 100 or value.is_integer() else 1 if abs(value) >= 10 else 2}f}"
+    return value if isinstance(value, str) else rounded(value, unit)

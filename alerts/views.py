@@ -1,0 +1,154 @@
+"""Pages of alerts: the inbox and one alert."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views import View
+from rest_framework.exceptions import ValidationError
+
+from alerts import handling
+from alerts.access import find_alert
+from alerts.api import chosen, rows_of_csv
+from alerts.models import Alert, Severity
+from alerts.wire import is_fact, signal_names
+from fleet.accounts.access import Access, MemberRequired, access
+from fleet.accounts.models import Role
+from fleet.lib.api import NotFound
+from fleet.lib.errors import MotorpoolError
+
+PER_PAGE = 50
+TABS = ("open", "acknowledged", "cleared", "")
+SNOOZES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8), "1d": timedelta(days=1), "7d": timedelta(days=7)}
+AROUND = timedelta(minutes=10)
+
+
+class Inbox(MemberRequired, View):
+    """Alerts by state, with filters; what many say is done to many at once."""
+
+    roles = {"POST": Role.OPERATOR}
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        """The page, or all that the filters leave as CSV."""
+        organization = access(request).organization
+        query = request.GET.copy()
+        query.setdefault("state", "open")
+        try:
+            alerts = chosen(organization, query)
+        except (ValidationError, NotFound):
+            raise Http404 from None
+        if query.get("download") == "csv":
+            response = StreamingHttpResponse(rows_of_csv(alerts), content_type="text/csv; charset=utf-8")
+            response["Content-Disposition"] = 'attachment; filename="alerts.csv"'
+            return response
+        page = Paginator(alerts.select_related("assigned_to"), PER_PAGE).get_page(query.get("page"))
+        tabs = [
+            {"state": state, "word": (state or "all").capitalize(), "count": _count(organization, state)}
+            for state in TABS
+        ]
+        context = {
+            "page": page, "rows": _grouped(list(page.object_list)) if query.get("group") else _alone(page.object_list),
+            "tabs": tabs, "query": query, "severities": Severity.values,
+            "filtered": any(query.get(name) for name in ("search", "severity", "vehicle", "rule", "from", "to")),
+        }  # fmt: skip
+        return render(request, "alerts/inbox.html", context)
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Acknowledge or resolve the chosen ones."""
+        found = access(request)
+        ids = [int(i) for i in request.POST.getlist("alert") if i.isascii() and i.isdecimal() and len(i) < 10]
+        rows = list(found.organization.alerts.filter(pk__in=ids[:PER_PAGE]))
+        if not rows and ids:
+            raise Http404
+        for alert in rows:
+            if request.POST.get("action") == "resolve":
+                handling.resolve(alert=alert, user=found.user)
+            else:
+                handling.acknowledge(alert=alert, user=found.user)
+        return redirect(request.get_full_path())
+
+
+def _count(organization: Any, state: str) -> int | None:
+    """How many there are, where people look at that."""
+    return organization.alerts.in_state(state).count() if state in ("open", "acknowledged") else None
+
+
+def _alone(alerts: Any) -> list[dict[str, Any]]:
+    return [{"alert": alert, "count": 1} for alert in alerts]
+
+
+def _grouped(alerts: list[Alert]) -> list[dict[str, Any]]:
+    """The newest alert of each rule and vehicle, with how many of the page it stands for."""
+    groups: dict[tuple[str, int], dict[str, Any]] = {}
+    for alert in alerts:
+        entry = groups.setdefault((alert.rule_name, alert.vehicle_id), {"alert": alert, "count": 0})
+        entry["count"] += 1
+    return list(groups.values())
+
+
+class AlertPage(MemberRequired, View):
+    """One alert: what was so, what happened since, and what is to be done."""
+
+    roles = {"POST": Role.OPERATOR}
+
+    def get(self, request: HttpRequest, alert: int) -> HttpResponse:
+        """The page."""
+        found = access(request)
+        row = _find(found, alert)
+        rule = row.rule
+        names: set[str] = set()
+        if rule is not None and not is_fact(rule.condition):
+            names = signal_names(rule.condition)
+        end = (row.cleared_at or timezone.now()) + AROUND
+        context = {
+            "alert": row, "events": row.events.select_related("user"),
+            "deliveries": row.deliveries.select_related("channel").order_by("created_at"),
+            "members": found.organization.members.order_by("email"), "signals": ",".join(sorted(names)),
+            "chart_from": (row.opened_at - AROUND).timestamp(),
+            "chart_to": min(end, row.opened_at + timedelta(hours=6)).timestamp(), "snoozes": SNOOZES,
+        }  # fmt: skip
+        return render(request, "alerts/alert.html", context)
+
+    def post(self, request: HttpRequest, alert: int) -> HttpResponse:
+        """Do something with it."""
+        found = access(request)
+        row = _find(found, alert)
+        try:
+            _do(request, found, row)
+        except MotorpoolError as error:
+            messages.error(request, error.detail)
+        return redirect("alert", alert=row.pk)
+
+
+def _find(found: Access, pk: int) -> Alert:
+    try:
+        return find_alert(found.organization, pk)
+    except NotFound:
+        raise Http404 from None
+
+
+def _do(request: HttpRequest, found: Access, row: Alert) -> None:
+    match request.POST.get("action"):
+        case "acknowledge":
+            handling.acknowledge(alert=row, user=found.user)
+        case "resolve":
+            handling.resolve(alert=row, user=found.user, words=request.POST.get("words", "")[:2_000])
+        case "snooze":
+            length = SNOOZES.get(request.POST.get("length", ""), SNOOZES["1h"])
+            handling.snooze(alert=row, user=found.user, until=timezone.now() + length)
+        case "assign":
+            wanted = request.POST.get("user", "")
+            to = found.organization.members.filter(pk=int(wanted)).first() if wanted.isdecimal() else None
+            if wanted and to is None:
+                raise Http404
+            handling.assign(alert=row, user=found.user, to=to)
+        case "comment":
+            handling.comment(alert=row, user=found.user, words=request.POST.get("words", ""))
+        case _:
+            raise Http404
