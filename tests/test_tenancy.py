@@ -275,19 +275,22 @@ def _with_alert(text: str, own: Team) -> str:
 
     organization, user = own.organization, own.users["admin"]
     name = own.vehicle.name
-    rule = rule_save(rule=AlertRule(organization=organization), user=user, name=name, condition=HOT)
-    alert = Alert.objects.create(
-        organization=organization, rule=rule, rule_name=rule.name, vehicle=own.vehicle, severity="info",
-        opened_at=timezone.now(),
-    )  # fmt: skip
-    channel = channel_save(
-        channel=Channel(organization=organization), user=user, kind="push", name=own.vehicle.name, config={}
-    )
-    fence = Geofence(organization=organization, name=f"{own.vehicle.name} {next(_numbers)}")
-    fence_save(fence=fence, user=user, geometry=PLACE, radius=5.0)
+    if "{rule}" in text:
+        rule = rule_save(rule=AlertRule(organization=organization), user=user, name=name, condition=HOT)
+        text = text.replace("{rule}", str(rule.pk))
+    if "{alert}" in text:
+        alert = Alert.objects.create(
+            organization=organization, rule_name=name, vehicle=own.vehicle, severity="info", opened_at=timezone.now()
+        )
+        text = text.replace("{alert}", str(alert.pk))
+    if "{channel}" in text:
+        channel = channel_save(channel=Channel(organization=organization), user=user, kind="push", name=name, config={})
+        text = text.replace("{channel}", str(channel.pk))
+    if "{fence}" in text:
+        fence = Geofence(organization=organization, name=f"{name} {next(_numbers)}")
+        fence_save(fence=fence, user=user, geometry=PLACE, radius=5.0)
+        text = text.replace("{fence}", str(fence.pk))
     Geofence.objects.get_or_create(organization=organization, name="taken", defaults={"geometry": PLACE, "radius": 5.0})
-    for mark, row in (("rule", rule), ("alert", alert), ("channel", channel), ("fence", fence)):
-        text = text.replace(f"{{{mark}}}", str(row.pk))
     return text
 
 
