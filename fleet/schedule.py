@@ -6,6 +6,7 @@ from typing import Any
 
 _EVERY = {
     "telemetry.tasks.run_sinks": 10.0,
+    "telemetry.tasks.roll_up": 10.0,
     "telemetry.tasks.detect_offline": 10.0,
     "alerts.tasks.look_again": 2.0,
     "alerts.tasks.look_at_facts": 5.0,

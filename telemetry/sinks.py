@@ -79,6 +79,11 @@ def run_all() -> int:
     return sum(run_sink(name) for name in SINKS)
 
 
+def run_prompt() -> int:
+    """The same for the sinks that people wait for: those that do not let batches gather."""
+    return sum(run_sink(name) for name, registered in SINKS.items() if not registered.rest)
+
+
 def run_sink(name: str) -> int:
     """The same for one of them."""
     registered = SINKS[name]

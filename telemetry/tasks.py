@@ -16,7 +16,13 @@ REJECTED_DAYS = 30
 @shared_task
 def run_sinks() -> None:
     """Process what was committed: rung by the doorbell, and by beat for what no bell announced."""
-    sinks.run_all()
+    sinks.run_prompt()
+
+
+@shared_task
+def roll_up() -> None:
+    """Bring the rollups up to date, beside what people wait for."""
+    sinks.run_sink("rollups")
 
 
 @shared_task

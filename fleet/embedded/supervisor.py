@@ -144,7 +144,7 @@ class Supervisor:
     def _start_all(self) -> None:
         python = [PYTHON, "-m"]
         self._start("web", [*python, "fleet.web"])
-        worker = [*python, "celery", "-A", "fleet.celery", "worker", "--concurrency", "1", "--loglevel", "INFO"]
+        worker = [*python, "celery", "-A", "fleet.celery", "worker", "--concurrency", "2", "--loglevel", "INFO"]
         self._start("worker", [*worker, "--without-gossip", "--without-mingle"])
         schedule = str(self.data / "celerybeat-schedule")
         self._start("beat", [*python, "celery", "-A", "fleet.celery", "beat", "--schedule", schedule, "--pidfile", ""])

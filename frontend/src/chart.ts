@@ -32,7 +32,7 @@ export async function drawHistory(
       {
         width: place.clientWidth || 600, height: 180, legend: { show: false }, cursor: { sync: { key: "alerts" } },
         scales: { x: { time: true, range: [from, to] } },
-        axes: [{ ...axis, size: 28 }, { ...axis, size: 60 }],
+        axes: [{ ...axis, size: 40, space: 90 }, { ...axis, size: 60 }],
         series: [{}, { stroke: () => colour(`--series-${(index % 8) + 1}`), width: 1.6, spanGaps: false, points: { show: false } }],
         hooks: {
           drawClear: [

@@ -89,7 +89,7 @@ def public_key() -> str:
 
 def _push(browser: PushSubscription, data: dict[str, str]) -> str:
     keys = json.loads(encryption.unseal(browser.keys, _place(browser)))
-    encoded = WebPusher({"endpoint": browser.endpoint, "keys": keys}).encode(json.dumps(data), "aes128gcm")
+    encoded = WebPusher({"endpoint": browser.endpoint, "keys": keys}).encode(json.dumps(data).encode(), "aes128gcm")
     parts = urlsplit(browser.endpoint)
     claims = {
         "aud": f"{parts.scheme}://{parts.netloc}",

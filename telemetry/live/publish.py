@@ -24,7 +24,7 @@ MOST_WAITING = 2_000
 MOST_WAITING_BYTES = 32_000_000
 TIMEOUT = 1.0
 BREAKER_SECONDS = 3.0
-BELL_SECONDS = 0.5
+BELL_SECONDS = 0.25
 BELL_KEY = "motorpool:bell"
 
 log = structlog.get_logger(__name__)

@@ -99,7 +99,7 @@ def test_the_example_lists_every_variable() -> None:
     source = (ROOT / "fleet" / "settings.py").read_text() + (ROOT / "fleet" / "web.py").read_text()
     source += (ROOT / "fleet" / "env.py").read_text().replace('choice("REDIS', 'env.choice("REDIS')
     used = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', source)) | set(
-        re.findall(r'(?:text|words|choice|number)\("((?:MQTT|SMARTCAR)_[A-Z_]+)"', source)
+        re.findall(r'(?:text|words|choice|number|flag)\("((?:MQTT|SMARTCAR|SMTP|EMAIL|ALERT|ENABLE)_[A-Z_]+)"', source)
     )
     used |= {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "EMAIL_URL"}
     used |= {"MOTORPOOL_DATA", "MOTORPOOL_SERVERS"}
