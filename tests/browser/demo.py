@@ -44,7 +44,7 @@ class Mailbox(Message):
 
 def subject(message: Any) -> str:
     """A message's subject as people read it."""
-    return str(make_header(decode_header(message["Subject"])))
+    return " ".join(str(make_header(decode_header(message["Subject"]))).split())
 
 
 @contextmanager
