@@ -112,10 +112,8 @@ def test_one_alert_is_one_mail(portal: Portal, team: Team, mail: Mailbox) -> Non
     hot(portal, team, (-1, 117))
     evaluate()
     assert delivering.deliver() == 0
-    [message] = mail.messages
-    assert subject(message) == "Coolant hot – Team car " + team.vehicle.name.removeprefix("Team car ") or subject(
-        message
-    )
+    [message] = alerts_in(mail)
+    assert subject(message) == f"Coolant hot – {team.vehicle.name}"
     assert message["To"] == "driver@example.org"
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     kinds = {part.get_content_type() for part in message.walk()}
