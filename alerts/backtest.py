@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any as Anything
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from alerts.evaluation.engine import Evaluated, advance
 from alerts.models import AlertRule
 from alerts.rules.building import needs_of
 from alerts.rules.conditions import COMPARISONS
-from alerts.rules.definition import Compare, Rule
+from alerts.rules.definition import All, Any, Compare, Node, Operator, Rule
 from alerts.rules.memory import Memory
 from alerts.services import check
 from alerts.wire import BadCondition, is_fact
@@ -40,7 +40,7 @@ DENSE = 2 * MINUTE
 Minutes = NDArray[np.bool_]
 
 
-def run(row: AlertRule, vehicle: Vehicle, start: datetime | None, end: datetime | None) -> dict[str, Any]:
+def run(row: AlertRule, vehicle: Vehicle, start: datetime | None, end: datetime | None) -> dict[str, Anything]:
     """The episodes of a rule on a vehicle from ``start`` to ``end`` (the last seven days), as the API shows them.
 
     Raises:
@@ -154,17 +154,14 @@ def _minutes(rule: Rule, vehicle: Vehicle, begin: int, last: int) -> tuple[int, 
     history = store.read_history(wanted, signals, [], (wanted.end - wanted.start) // MINUTE)
     if history.width != MINUTE:
         return None
-    constant = np.ones(len(history.times), bool)
-    same = np.ones(len(history.times), bool)
-    for leaf in leaves:
-        series = history.numbers[leaf.signal]
-        value = vehicle.attributes.get(leaf.attribute, leaf.value) if leaf.attribute else leaf.value
-        low, high = (COMPARISONS[leaf.operator](edge, value) for edge in (series.minimum, series.maximum))
-        within = (series.minimum <= value) & (series.maximum >= value)
-        mixed = (low != high) | (within & (series.minimum != series.maximum))
-        known = ~np.isnan(series.minimum)
-        constant &= known & ~mixed
-        same &= np.append(False, low[1:] == low[:-1]) & np.append(low[1:] == low[:-1], False)
+    known = np.all([~np.isnan(history.numbers[signal].minimum) for signal in signals], axis=0)
+    constant, same = known.copy(), np.ones(len(known), bool)
+    for node in (rule.condition, rule.clear):
+        if node is not None:
+            true, false = _throughout(node, history, vehicle)
+            constant &= true | false
+            again = true[1:] == true[:-1]
+            same &= np.append(False, again) & np.append(again, False)
     around = np.append(False, constant[:-1]) & np.append(constant[1:], False)
     skip = constant & same & around
     rows = np.flatnonzero(skip)
@@ -174,3 +171,19 @@ def _minutes(rule: Rule, vehicle: Vehicle, begin: int, last: int) -> tuple[int, 
         np.array(signals, np.int32), values,
     )  # fmt: skip
     return int(history.times[0]), ~skip, skipped
+
+
+def _throughout(node: Node, history: store.History, vehicle: Vehicle) -> tuple[Minutes, Minutes]:
+    """In which minutes a condition of comparisons is true all the time, and in which it is false all the time."""
+    if isinstance(node, (All, Any)):
+        parts = [_throughout(part, history, vehicle) for part in node.parts]
+        every, one = (np.logical_and, np.logical_or) if isinstance(node, All) else (np.logical_or, np.logical_and)
+        return every.reduce([true for true, _ in parts]), one.reduce([false for _, false in parts])
+    assert isinstance(node, Compare)
+    series = history.numbers[node.signal]
+    value = vehicle.attributes.get(node.attribute, node.value) if node.attribute else node.value
+    low, high = (COMPARISONS[node.operator](edge, value) for edge in (series.minimum, series.maximum))
+    # Equality may come and go between the extremes.
+    crossed = (series.minimum <= value) & (series.maximum >= value) & (series.minimum != series.maximum)
+    plain = node.operator not in (Operator.EQUAL, Operator.DIFFERENT) or ~crossed
+    return low & high & plain, ~low & ~high & plain

@@ -25,7 +25,7 @@ django.setup()
 
 from django.db import connection  # noqa: E402
 
-from bench import collector, data, peers, rollups, webhooks  # noqa: E402
+from bench import alerts, collector, data, peers, rollups, webhooks  # noqa: E402
 from bench.live import Watcher, open_socket, watch  # noqa: E402
 from bench.load import Connection, Result, request, run  # noqa: E402
 from bench.portal import Measured, measured_portal, postgres_cpu, process_cpu, settle  # noqa: E402
@@ -260,7 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for flag in ("--quick", "--large"):
         parser.add_argument(flag, action="store_true")
-    parser.add_argument("--only", default="abcdefghi", help="parts to run, such as ad")
+    parser.add_argument("--only", default="abcdefghij", help="parts to run, such as ad")
     options = parser.parse_args()
     with measured_portal(data.VEHICLES) as portal:
         bench = Bench(portal, options.quick)
@@ -287,6 +287,10 @@ def main() -> None:
             result = webhooks.measure(portal.port, 2_000 if options.quick else 10_000)
             assert not result.failures, result.failures[:3]
             bench.note("(i) webhooks, 16 connections", result.per_second, "webhooks/s", **_latency(result))
+        if "j" in options.only:
+            alerts.checks(bench)
+            alerts.lag(bench)
+            alerts.week(bench)
         if options.large:
             bench.growth(50_000_000)
         RESULTS.mkdir(exist_ok=True)
