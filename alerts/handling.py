@@ -32,7 +32,8 @@ def resolve(*, alert: Alert, user: User, words: str = "") -> Alert:
     with transaction.atomic():
         row = _locked(alert)
         if row.cleared_at is None and row.withdrawn_at is None:
-            row.cleared_at = row.resolved_at = timezone.now()
+            row.resolved_at = timezone.now()
+            row.cleared_at = max(row.resolved_at, row.opened_at)  # a device's clock may be a little ahead
             row.acknowledged_at = row.acknowledged_at or row.resolved_at
             row.acknowledged_by = row.acknowledged_by or user
             row.tell_at = row.escalate_at = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -19,9 +20,10 @@ from alerts.api import chosen, rows_of_csv
 from alerts.models import Alert, Severity
 from alerts.wire import is_fact, signal_names
 from fleet.accounts.access import Access, MemberRequired, access
-from fleet.accounts.models import Role
+from fleet.accounts.models import Organization, Role
 from fleet.lib.api import NotFound
 from fleet.lib.errors import MotorpoolError
+from vehicles.models import Vehicle
 
 PER_PAGE = 50
 TABS = ("open", "acknowledged", "cleared", "")
@@ -152,3 +154,19 @@ def _do(request: HttpRequest, found: Access, row: Alert) -> None:
             handling.comment(alert=row, user=found.user, words=request.POST.get("words", ""))
         case _:
             raise Http404
+
+
+def overview_panel(organization: Organization) -> dict[str, Any]:
+    """Whether anything is wrong now: how many are open of each severity, and the worst of them."""
+    counts = dict(organization.alerts.unseen().order_by().values_list("severity").annotate(count=Count("pk")))
+    listed = [{"severity": s, "count": counts[s]} for s in reversed(Severity.values) if s in counts]
+    worst = None
+    if listed:
+        worst = organization.alerts.unseen().filter(severity=listed[0]["severity"]).select_related("vehicle").first()
+    return {"template": "alerts/band.html", "counts": listed, "worst": worst}
+
+
+def vehicle_panel(vehicle: Vehicle) -> dict[str, Any] | None:
+    """What is open on a vehicle."""
+    alerts = list(vehicle.alerts.open()[:10])
+    return {"template": "alerts/panel.html", "alerts": alerts} if alerts else None

@@ -21,8 +21,10 @@ from vehicles.models import Vehicle
 from vehicles.services import Conflict, vehicle_create
 
 PER_PAGE = 50
-PANELS = ("integrations.sources.smartcar.views.vehicle_panel",)
+PANELS = ("alerts.views.vehicle_panel", "integrations.sources.smartcar.views.vehicle_panel")
 """What others add to a vehicle's page: functions of the vehicle that give a template and its context, or None."""
+OVERVIEW_PANELS = ("alerts.views.overview_panel",)
+"""The same for the overview: functions of the organization."""
 MOST_ON_OVERVIEW = 2_000
 STATE_WORDS = {
     states.MOVING: "Moving",
@@ -45,7 +47,9 @@ class Overview(MemberRequired, View):
             {"state": state, "word": STATE_WORDS[state], "count": sum(row["state"] == state for row in rows)}
             for state in states.STATES
         ]
-        return render(request, "telemetry/overview.html", {"rows": rows[:PER_PAGE], "tiles": tiles, "total": len(rows)})
+        panels = [import_string(name)(organization) for name in OVERVIEW_PANELS]
+        context = {"rows": rows[:PER_PAGE], "tiles": tiles, "total": len(rows), "panels": panels}
+        return render(request, "telemetry/overview.html", context)
 
 
 class Vehicles(MemberRequired, View):

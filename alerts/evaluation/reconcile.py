@@ -26,7 +26,7 @@ STALE = timedelta(minutes=15)
 _STANDING = (
     "SELECT a.id FROM unnest(%s::int4[], %s::timestamptz[]) AS s (vehicle_id, since)"
     " JOIN alerts_alert a ON a.vehicle_id = s.vehicle_id AND a.withdrawn_at IS NULL AND a.rule_id = ANY(%s)"
-    " AND (a.cleared_at IS NULL OR a.cleared_at > s.since)"
+    " AND (a.cleared_at IS NULL OR a.cleared_at > s.since OR a.opened_at > s.since)"
     " JOIN alerts_alertrule r ON r.id = a.rule_id AND r.revision = a.revision"
 )
 
