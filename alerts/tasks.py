@@ -7,20 +7,20 @@ from django.db import transaction
 from django.utils import timezone
 
 from alerts import delivering, telling
-from alerts.evaluation import facts, sink
+from alerts.evaluation import facts, timers
 from fleet.lib import background
 
 
 @shared_task
 def look_again() -> None:
     """Find what the passing of time alone raised or cleared."""
-    sink.look_again()
+    timers.look_again()
 
 
 @shared_task
 def correct() -> None:
     """Evaluate late data."""
-    sink.correct()
+    timers.correct()
 
 
 @shared_task

@@ -12,6 +12,7 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db import transaction
 
+from alerts import starter
 from fleet.accounts.models import Membership, Organization, Role, User
 from fleet.accounts.services import organization_create, token_create
 from fleet.embedded.identity import write_private
@@ -68,6 +69,8 @@ def create(path: Path, url: str) -> None:
     for name, role in (("viewer", Role.VIEWER), ("operator", Role.OPERATOR)):
         Membership.objects.create(organization=organization, user=people[name], role=role)
     _, api_token = token_create(organization=organization, user=people["admin"], name="Demo")
+    keys = _fleet(organization, people["admin"])
+    starter.add(organization=organization, user=people["admin"])
     written = {
         "url": url,
         "organization": {"id": organization.pk, "name": organization.name},
@@ -75,7 +78,7 @@ def create(path: Path, url: str) -> None:
             name: {"email": people[name].email, "password": passwords[name]} for name in ("viewer", "operator", "admin")
         },
         "staff": {"email": people["staff"].email, "password": passwords["staff"]},
-        "device_keys": _fleet(organization, people["admin"]),
+        "device_keys": keys,
         "api_token": api_token,
         "smartcar": _webhook(url),
         "collectors": [

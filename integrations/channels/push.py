@@ -23,7 +23,7 @@ from fleet.lib.outbound import Forbidden, OutboundError
 
 MOST_BROWSERS = 20
 TTL_SECONDS = 86_400
-_KEY_PLACE = "alerts.push:key"
+KEY_PLACE = "alerts.push:key"
 
 
 class PushChannel:
@@ -77,7 +77,7 @@ def subscribe(organization: Organization, user: User, endpoint: str, p256dh: str
         row, _ = known.update_or_create(
             endpoint=endpoint, organization=organization, user=user, defaults={"name": name[:100], "keys": ""}
         )
-        row.keys = encryption.seal(json.dumps({"p256dh": p256dh, "auth": auth}), _place(row))
+        row.keys = encryption.seal(json.dumps({"p256dh": p256dh, "auth": auth}), place(row))
         row.save(update_fields=["keys"])
 
 
@@ -88,7 +88,7 @@ def public_key() -> str:
 
 
 def _push(browser: PushSubscription, data: dict[str, str]) -> str:
-    keys = json.loads(encryption.unseal(browser.keys, _place(browser)))
+    keys = json.loads(encryption.unseal(browser.keys, place(browser)))
     encoded = WebPusher({"endpoint": browser.endpoint, "keys": keys}).encode(json.dumps(data).encode(), "aes128gcm")
     parts = urlsplit(browser.endpoint)
     claims = {
@@ -116,12 +116,13 @@ def _vapid() -> Vapid02:
         made = Vapid02()
         made.generate_keys()
         row, _ = PushKey.objects.get_or_create(
-            pk=1, defaults={"private": encryption.seal(made.private_pem().decode(), _KEY_PLACE)}
+            pk=1, defaults={"private": encryption.seal(made.private_pem().decode(), KEY_PLACE)}
         )
-    return Vapid02.from_pem(encryption.unseal(row.private, _KEY_PLACE).encode())
+    return Vapid02.from_pem(encryption.unseal(row.private, KEY_PLACE).encode())
 
 
-def _place(browser: PushSubscription) -> str:
+def place(browser: PushSubscription) -> str:
+    """Where a browser's keys belong, for their encryption."""
     return f"alerts.pushsubscription:{browser.pk}:keys"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from alerts.evaluation import compiled, sink
+from alerts.evaluation import compiled, timers, work
 from alerts.models import Alert, AlertEvent, AlertRule, Checkpoint, Evaluation
 from alerts.services import rule_save
 from tests.alerts import oracle
@@ -67,7 +67,7 @@ def test_a_duration_passes_by_the_clock_alone(portal: Portal, team: Team) -> Non
     hot(portal, team, (-2.5, 115))
     Evaluation.objects.filter(pk=row.pk).update(look_again=timezone.now())
     time.sleep(max(0.0, (row.look_again - timezone.now()).total_seconds() + 0.1))
-    sink.look_again()
+    timers.look_again()
     [alert] = alerts_of(team)
     assert alert.cleared_at is None
 
@@ -99,15 +99,15 @@ def test_late_readings_correct_what_was_said(portal: Portal, team: Team) -> None
     [alert] = alerts_of(team)
     hot(portal, team, (-90, 95))  # it was cooler in between: 10 s and 20 s do not make it
     evaluate()
-    sink.correct()
+    timers.correct()
     Evaluation.objects.filter(vehicle=team.vehicle).update(correct_after=timezone.now())
-    sink.correct()
+    timers.correct()
     alert.refresh_from_db()
     assert alert.withdrawn_at is None or not alerts_of(team)
     hot(portal, team, (-85, 95))
     evaluate()
     Evaluation.objects.filter(vehicle=team.vehicle, correct_from__isnull=False).update(correct_after=timezone.now())
-    sink.correct()
+    timers.correct()
     assert not alerts_of(team)
     assert alert.events.filter(kind="withdrawn").exists()
 
@@ -245,13 +245,13 @@ def test_what_the_portal_says_agrees_with_the_oracle(portal: Portal, team: Team,
         evaluate()
         if turn % 3 == 0:
             look_again_now(team)
-            sink.look_again()
+            timers.look_again()
     for _ in range(3):
         Evaluation.objects.filter(correct_from__isnull=False).update(correct_after=timezone.now())
-        sink.correct()
+        timers.correct()
     look_again_now(team)
-    sink.look_again()
-    horizon = time.time_ns() // 1_000 - sink.GRACE
+    timers.look_again()
+    horizon = time.time_ns() // 1_000 - work.GRACE
     ids = {signal: _signal_id(name) for signal, name in NAMES.items()}
     for car, told, _ in cars:
         shifted = {t + offset: {ids[s]: v for s, v in values.items()} for t, values in told.told.items()}

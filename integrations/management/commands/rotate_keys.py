@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from integrations.sources.smartcar.services import reseal
+from integrations.channels import secrets
+from integrations.sources.smartcar import services
 
 
 class Command(BaseCommand):
@@ -16,4 +17,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Reseal, and say how many."""
-        self.stdout.write(f"{sum(1 for _ in reseal())} secrets sealed anew")
+        self.stdout.write(f"{sum(1 for part in (services, secrets) for _ in part.reseal())} secrets sealed anew")

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from fleet.accounts.models import Organization, User
 from fleet.accounts.services import audit
-from fleet.lib import encryption
+from fleet.lib.resealing import resealed
 from integrations.sources.smartcar import polling
 from integrations.sources.smartcar.connecting import NotConnected
 from integrations.sources.smartcar.conversions import uuid_of
@@ -26,8 +25,6 @@ from integrations.sources.smartcar.tokens import SEALED, place_of
 from vehicles.models import Vehicle
 
 ARMED = timedelta(minutes=15)
-
-log = structlog.get_logger(__name__)
 
 
 @transaction.atomic
@@ -84,20 +81,6 @@ def arm(endpoint: WebhookEndpoint, user: User | None, duration: timedelta = ARME
 
 
 def reseal() -> Iterator[str]:
-    """Seal every secret anew with the newest key, row by row; it may be begun again. Yields what was resealed."""
+    """Seal every secret anew with the newest key; it may be begun again. Yields what was resealed."""
     for model, columns in SEALED:
-        for pk in model._default_manager.order_by("pk").values_list("pk", flat=True):
-            with transaction.atomic():
-                row: Any = model._default_manager.select_for_update().get(pk=pk)
-                changed = {}
-                for column in columns:
-                    sealed, place = getattr(row, column), place_of(row, column)
-                    if sealed and not encryption.sealed_with_newest(sealed):
-                        try:
-                            changed[column] = encryption.seal(encryption.unseal(sealed, place), place)
-                        except encryption.Unreadable as error:  # no other row is less safe for it
-                            log.error("rotate_keys.unreadable", place=place, error=error.detail)
-                if changed:
-                    model._default_manager.filter(pk=pk).update(**changed)
-            for column in changed:
-                yield f"{model._meta.label_lower} {pk} {column}"
+        yield from resealed(model, columns, place_of)

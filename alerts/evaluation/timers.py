@@ -1,0 +1,77 @@
+"""What happens without a new batch: time passes, and late data is evaluated once it stopped coming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from django.db import transaction
+
+from alerts.evaluation import checkpoints, compiled, progress, work
+from alerts.evaluation.compiled import RuleSet
+from alerts.rules.memory import Memory
+from fleet.accounts.models import Organization
+
+MOST_DUE = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+def look_again() -> int:
+    """Evaluate the vehicles for which the passing of time alone may have changed something; returns how many."""
+    return _each_due("look_again", _look)
+
+
+def correct() -> int:
+    """Evaluate anew the vehicles that got data of long ago; returns how many."""
+    return _each_due("correct_after", _correct_each)
+
+
+def _each_due(column: str, do: Callable[[Organization, RuleSet, list[int]], None]) -> int:
+    due = progress.due(column, work.now(), MOST_DUE)
+    for organization in Organization.objects.filter(pk__in=due):
+        rules = compiled.load(organization)
+        if rules is None:
+            with transaction.atomic():
+                rows = progress.lock(organization.pk, due[organization.pk])
+                for row in rows.values():
+                    row.correct_from = row.correct_after = row.look_again = None
+                progress.write(list(rows.values()))
+            continue
+        do(organization, rules, due[organization.pk])
+    return sum(map(len, due.values()))
+
+
+def _look(organization: Organization, rules: RuleSet, ids: list[int]) -> None:
+    with transaction.atomic():
+        held = work.begin(organization, rules, ids)
+        settled = {v: row.memory.time for v, row in held.rows.items() if row.memory is not None}
+        if settled:
+            work.run(held, settled)
+        told = work.finish(held)
+    told.after_commit()
+
+
+def _correct_each(organization: Organization, rules: RuleSet, ids: list[int]) -> None:
+    for vehicle_id in ids:
+        _correct(organization, rules, vehicle_id)
+
+
+def _correct(organization: Organization, rules: RuleSet, vehicle_id: int) -> None:
+    with transaction.atomic():
+        held = work.begin(organization, rules, [vehicle_id])
+        row = held.rows.get(vehicle_id)
+        if row is None or row.memory is None or row.correct_from is None or row.newest is None:
+            return
+        first, row.correct_from, row.correct_after = row.correct_from, None, None
+        levels = checkpoints.read([vehicle_id]).get(vehicle_id, {})
+        begin = max(min(first, max(rules.since, first - _lookback(rules))), held.now - work.OLDEST - _lookback(rules))
+        base = checkpoints.before(levels, first) or Memory(begin - 1)
+        work.replay_from(held, row, base, first, levels)
+        told = work.finish(held)
+    told.after_commit()
+    log.info("alerts.corrected", vehicle=vehicle_id, seconds=round((row.newest - first) / work.SECOND))
+
+
+def _lookback(rules: RuleSet) -> int:
+    return max(entry.rule.lookback for entry in rules.rules)

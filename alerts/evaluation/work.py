@@ -1,0 +1,125 @@
+"""One transaction's work: vehicles of one organization whose rows are locked, evaluated, and written."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from alerts.evaluation import checkpoints, compiled, progress, reconcile
+from alerts.evaluation.compiled import RuleSet
+from alerts.evaluation.engine import Evaluated, advance, replay
+from alerts.evaluation.progress import Progress
+from alerts.rules.memory import Memory
+from alerts.telling import Told
+from fleet.accounts.models import Organization
+from telemetry import store
+from telemetry.aggregates import Frames
+from telemetry.readings import Times
+from vehicles.models import Vehicle
+
+SECOND = 1_000_000
+LAG = 5 * SECOND
+"""What is younger is evaluated again with the next batch: sources of one vehicle come a little out of step."""
+GRACE = 3 * SECOND
+"""So long a reading may be on its way before its absence counts."""
+OLDEST = 7 * 86_400 * SECOND
+"""Data that is later than this no longer changes what alerts say."""
+
+
+@dataclass
+class Work:
+    """Vehicles of one organization in one transaction."""
+
+    organization: Organization
+    rules: RuleSet
+    now: int
+    vehicles: dict[int, Vehicle] = field(default_factory=dict)
+    chosen: dict[int, set[int]] = field(default_factory=dict)
+    rows: dict[int, Progress] = field(default_factory=dict)
+    result: Evaluated = field(default_factory=Evaluated)
+    since: dict[int, int] = field(default_factory=dict)
+    """By vehicle: later episodes than this were found anew."""
+    fresh: set[int] = field(default_factory=set)
+    """Vehicles that were never evaluated before."""
+    slots: dict[int, dict[int, checkpoints.Slots]] = field(default_factory=dict)
+
+
+def now() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+def begin(organization: Organization, rules: RuleSet, vehicle_ids: list[int]) -> Work:
+    """Lock the rows of those vehicles that exist; inside the caller's transaction."""
+    work = Work(organization, rules, now())
+    work.vehicles, work.chosen = compiled.whom(rules, vehicle_ids)
+    work.rows = progress.lock(organization.pk, work.vehicles)
+    return work
+
+
+def run(work: Work, settled: dict[int, int]) -> None:
+    """Evaluate on from each vehicle's memory, which then is as of the settled time."""
+    ids = sorted(settled)
+    memories = {vehicle_id: memory for vehicle_id in ids if (memory := work.rows[vehicle_id].memory) is not None}
+    frames = _scan(work.rules, ids, [memories[i].time for i in ids], [work.rows[i].newest or 0 for i in ids])
+    evaluated = advance(work.rules, work.chosen, work.vehicles, memories, [frames], settled, work.now - GRACE)
+    for vehicle_id, memory in evaluated.memories.items():
+        work.since[vehicle_id] = memories[vehicle_id].time
+        work.rows[vehicle_id].memory = memory
+    work.result.absorb(evaluated)
+
+
+def replay_from(work: Work, row: Progress, base: Memory, first: int, levels: dict[int, checkpoints.Slots]) -> None:
+    """Evaluate a vehicle anew from an older memory, and remake the memories that data from ``first`` on spoilt."""
+    assert row.memory is not None
+    assert row.newest is not None
+    settle = max(row.memory.time, row.newest - LAG)
+    moments = [moment for moment in checkpoints.times_from(levels, first) if moment < settle]
+    frames = _scan(work.rules, [row.vehicle_id], [base.time], [row.newest])
+    vehicle = work.vehicles[row.vehicle_id]
+    total, stops = replay(work.rules, work.chosen, vehicle, base, frames, [*moments, settle], work.now - GRACE)
+    anew = {memory.time: memory for memory in stops}
+    work.slots[row.vehicle_id] = checkpoints.replaced(levels, anew)
+    work.since[row.vehicle_id] = base.time
+    row.memory = stops[-1]
+    work.result.absorb(total)
+
+
+def _scan(rules: RuleSet, ids: list[int], starts: list[int], ends: list[int]) -> Frames:
+    numbers, texts = rules.numbers_and_texts
+
+    def column(values: list[int]) -> Times:
+        return np.array(values, np.int64)
+
+    spans = store.VehicleSpans(np.array(ids, np.int32), column(starts), column(ends))
+    return store.scan_signals(spans, numbers, texts, rules.any_frame)
+
+
+def finish(work: Work) -> Told:
+    """Write what came of it: alerts, progress, checkpoints."""
+    told = reconcile.reconcile(work.rules, work.vehicles, work.rows, work.result, work.since, work.now)
+    changed: dict[int, dict[int, checkpoints.Slots]] = dict(work.slots)
+    aged = [v for v in work.result.memories if v not in changed and _aged(work, v)]
+    known = checkpoints.read(aged) if aged else {}
+    for vehicle_id, memory in work.result.memories.items():
+        row = work.rows[vehicle_id]
+        again = work.result.look_again.get(vehicle_id)
+        row.look_again = None if again is None else again + GRACE
+        if vehicle_id in known or vehicle_id in aged:
+            changed[vehicle_id] = checkpoints.promoted(known.get(vehicle_id, {}), memory)
+    progress.write(list(work.rows.values()))
+    checkpoints.write(changed)
+    return told
+
+
+def _aged(work: Work, vehicle_id: int) -> bool:
+    """Whether a shortest period has begun since the last evaluation: only then may a checkpoint be due."""
+    period = checkpoints.PERIODS[0]
+    after = work.result.memories[vehicle_id].time
+    return (
+        vehicle_id in work.fresh
+        or work.since[vehicle_id] // period != after // period
+        or after - work.since[vehicle_id] >= period
+    )
