@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from alerts.channels import Message, Undelivered, carrier
 from alerts.composing import digest_of, message_of
-from alerts.models import Alert, AlertEvent, Channel, ChannelKind, Delivery, DeliveryState, EventKind, Recipient
+from alerts.models import AlertEvent, Channel, ChannelKind, Delivery, DeliveryState, EventKind, Recipient
 from alerts.telling import recipients_of
 from fleet.accounts.services import audit
 
@@ -31,6 +31,7 @@ FEW = 5
 MOST_ATTEMPTS = 6
 FIRST_RETRY = timedelta(seconds=30)
 GROUPS = 200
+KEPT = timedelta(days=90)
 LOUD = (ChannelKind.WEBHOOK,)
 """Programs read these: they are not limited by the hour, only gathered when many wait."""
 
@@ -252,6 +253,7 @@ def _disable(channel: Channel, recipient: str, words: str, now: datetime) -> Non
     audit("channel.disabled", organization=channel.organization, target=channel, words=words[:200])
 
 
-def of_alert(alert: Alert) -> list[Delivery]:
-    """What was sent of an alert."""
-    return list(alert.deliveries.select_related("channel").order_by("created_at"))
+def trim() -> int:
+    """Forget messages of long ago, some at a time; returns how many."""
+    old = Delivery.objects.filter(created_at__lt=timezone.now() - KEPT).order_by().values("pk")[:10_000]
+    return Delivery.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()[0]

@@ -83,6 +83,19 @@ def comment(*, alert: Alert, user: User, words: str) -> AlertEvent:
     return AlertEvent.objects.create(alert=alert, kind=EventKind.COMMENTED, user=user, words=words.strip())
 
 
+def clear_archived() -> int:
+    """Clear the open alerts of vehicles that were archived; returns how many."""
+    now = timezone.now()
+    with transaction.atomic():
+        alerts = list(Alert.objects.open().filter(vehicle__archived_at__isnull=False).select_for_update(of=("self",)))
+        Alert.objects.filter(pk__in=[a.pk for a in alerts]).update(cleared_at=now, tell_at=None, escalate_at=None)
+        words = "The vehicle was archived."
+        AlertEvent.objects.bulk_create(
+            [AlertEvent(alert=alert, kind=EventKind.CLEARED, words=words, at=now) for alert in alerts]
+        )
+    return len(alerts)
+
+
 def _locked(alert: Alert) -> Alert:
     return Alert.objects.select_for_update(of=("self",)).select_related("vehicle").get(pk=alert.pk)
 

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.db import transaction
 from django.utils import timezone
 
-from alerts import delivering, telling
+from alerts import delivering, handling, telling
 from alerts.evaluation import facts, timers
 from fleet.lib import background
 
@@ -36,6 +36,13 @@ def tell_due() -> None:
     now = timezone.now()
     telling.tell_due(now)
     telling.escalate_due(now)
+
+
+@shared_task
+def trim() -> None:
+    """Clear what archived vehicles left open, and forget old messages."""
+    handling.clear_archived()
+    delivering.trim()
 
 
 @shared_task

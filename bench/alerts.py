@@ -87,7 +87,7 @@ def lag(bench: Bench) -> None:
                     {"vehicle": str(v), "source": "obd", "signals": data.SIGNALS, "frames": [[now, *rows[v][turn][1:]]]}
                     for v in ids[part : part + 100]
                 ]
-                status, body = opened.send(_post(key, {"blocks": blocks}))
+                status, body = opened.send(post(key, {"blocks": blocks}))
                 assert status == 200, body[:200]
             committed.append(time.time())
             turn += 1
@@ -131,7 +131,7 @@ def week(bench: Bench) -> None:
             at = start + (first + i) / 10
             rows.append([round(at, 1), *(round(v * 100 + 40 * np.sin(at / 3_000), 2) for v in row[1:3]), *row[3:5]])
         body = {"blocks": [{"vehicle": str(vehicle.pk), "source": "obd", "signals": signals, "frames": rows}]}
-        requests.append(_post(bench.portal.key, body))
+        requests.append(post(bench.portal.key, body))
         if len(requests) == 40:
             assert not run(bench.portal.port, [requests]).failures
             requests = []
@@ -181,7 +181,8 @@ def _rules(organization: Organization) -> list[compiled.Compiled]:
     return made
 
 
-def _post(key: str, body: Any) -> bytes:
+def post(key: str, body: Any) -> bytes:
+    """An ingest request with any body."""
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     return request("POST", "/api/v1/telemetry", json.dumps(body, separators=(",", ":")).encode(), headers)
 

@@ -25,7 +25,7 @@ django.setup()
 
 from django.db import connection  # noqa: E402
 
-from bench import alerts, collector, data, peers, rollups, webhooks  # noqa: E402
+from bench import alert_storm, alerts, collector, data, peers, rollups, webhooks  # noqa: E402
 from bench.live import Watcher, open_socket, watch  # noqa: E402
 from bench.load import Connection, Result, request, run  # noqa: E402
 from bench.portal import Measured, measured_portal, postgres_cpu, process_cpu, settle  # noqa: E402
@@ -290,6 +290,7 @@ def main() -> None:
         if "j" in options.only:
             alerts.checks(bench)
             alerts.lag(bench)
+            alert_storm.storm(bench)
             alerts.week(bench)
         if options.large:
             bench.growth(50_000_000)

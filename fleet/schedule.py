@@ -13,6 +13,7 @@ _EVERY = {
     "alerts.tasks.deliver": 10.0,
     "alerts.tasks.tell_due": 10.0,
     "alerts.tasks.correct": 10.0,
+    "alerts.tasks.trim": 600.0,
     "telemetry.tasks.expire_commands": 30.0,
     "telemetry.tasks.find_commands": 15.0,
     "integrations.sources.smartcar.tasks.process_events": 10.0,

@@ -66,6 +66,16 @@ def due(column: str, now: int, limit: int) -> dict[int, list[int]]:
     return found
 
 
+def forget(organization_id: int, vehicle_ids: Iterable[int]) -> None:
+    """Expect nothing more of vehicles that are not evaluated any longer."""
+    with store.cursor() as opened:
+        opened.execute(
+            "UPDATE alerts_evaluation SET look_again = NULL, correct_from = NULL, correct_after = NULL"
+            " WHERE organization_id = %s AND vehicle_id = ANY(%s)",
+            [organization_id, wire.int4_array(np.array(sorted(vehicle_ids), np.int32))],
+        )
+
+
 def write(rows: Sequence[Progress]) -> None:
     """Write the progress of vehicles whose rows are locked: one statement."""
     if not rows:

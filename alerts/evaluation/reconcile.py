@@ -97,7 +97,7 @@ def _standing(vehicles: set[int], since: Mapping[int, int], rules: list[int]) ->
             )
         ]
     found: dict[Key, list[Alert]] = {}
-    for alert in Alert.objects.filter(pk__in=ids).order_by("opened_at") if ids else ():
+    for alert in Alert.objects.filter(pk__in=ids).select_related("vehicle").order_by("opened_at") if ids else ():
         assert alert.rule_id is not None
         found.setdefault((alert.vehicle_id, alert.rule_id), []).append(alert)
     return found

@@ -31,14 +31,11 @@ def _each_due(column: str, do: Callable[[Organization, RuleSet, list[int]], None
     due = progress.due(column, work.now(), MOST_DUE)
     for organization in Organization.objects.filter(pk__in=due):
         rules = compiled.load(organization)
-        if rules is None:
-            with transaction.atomic():
-                rows = progress.lock(organization.pk, due[organization.pk])
-                for row in rows.values():
-                    row.correct_from = row.correct_after = row.look_again = None
-                progress.write(list(rows.values()))
-            continue
-        do(organization, rules, due[organization.pk])
+        ids = due[organization.pk]
+        known = compiled.whom(rules, ids)[0] if rules is not None else {}
+        progress.forget(organization.pk, set(ids) - known.keys())
+        if rules is not None and known:
+            do(organization, rules, sorted(known))
     return sum(map(len, due.values()))
 
 

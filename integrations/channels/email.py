@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 from collections import defaultdict
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from alerts.models import Channel, Recipient
 from fleet.accounts.models import User
 from fleet.lib.errors import MotorpoolError
 
-MOST_ADDRESSES = 50
+MOST_ADDRESSES, MOST_ASKED = 50, 60
 UNSUBSCRIBE, CONFIRM = "alerts.unsubscribe", "alerts.confirm"
 CONFIRM_SECONDS = 7 * 86_400
 
@@ -50,6 +51,9 @@ class EmailChannel:
             ).values_list("email", flat=True)
         )
         now = timezone.now()
+        strangers = addresses - known.keys() - members - set(settings.ALERT_EMAIL_TO)
+        if strangers:
+            self._may_ask(channel, len(strangers))
         for address in sorted(addresses - known.keys()):
             recipient = Recipient(channel=channel, address=address)
             recipient.confirmed_at = now if address in members or address in settings.ALERT_EMAIL_TO else None
@@ -57,6 +61,14 @@ class EmailChannel:
             recipient.save()
             if recipient.confirmed_at is None:
                 ask(recipient)
+
+    def _may_ask(self, channel: Channel, count: int) -> None:
+        """Raises `MotorpoolError` where too many strangers were asked today."""
+        asked = Recipient.objects.filter(
+            channel__organization=channel.organization, asked_at__gt=timezone.now() - timedelta(days=1)
+        ).count()
+        if asked + count > MOST_ASKED:
+            raise MotorpoolError(f"At most {MOST_ASKED} addresses a day are asked to confirm.", status=429)
 
     def send(self, channel: Channel, message: Message) -> str:
         """One message to one address."""

@@ -197,6 +197,27 @@ def test_a_changed_rule_begins_anew(portal: Portal, team: Team) -> None:
     assert len(alerts_of(team)) == 2
 
 
+def test_an_archived_or_deleted_vehicle_leaves_nothing_open(portal: Portal, team: Team) -> None:
+    from alerts import handling
+    from vehicles.services import vehicle_create, vehicle_delete, vehicle_update
+
+    make_rule(team, lasting=2 * S)
+    other = vehicle_create(organization=team.organization, user=None, name="Other")
+    for vehicle in (team.vehicle, other):
+        hot(portal, team, (-60, 90), (-20, 115), (-1, 115), vehicle=vehicle)
+    evaluate()
+    assert len(alerts_of(team)) == 2
+    vehicle_update(vehicle=team.vehicle, user=None, archived=True)
+    Evaluation.objects.filter(vehicle=team.vehicle).update(look_again=timezone.now())
+    timers.look_again()
+    assert Evaluation.objects.get(vehicle=team.vehicle).look_again is None
+    assert handling.clear_archived() >= 1
+    assert Checkpoint.objects.filter(vehicle=other).exists()
+    vehicle_delete(vehicle=other, user=team.users["admin"])
+    [alert] = alerts_of(team)
+    assert alert.cleared_at is not None
+
+
 def test_batches_without_a_ruled_signal_cost_nothing(portal: Portal, team: Team) -> None:
     make_rule(team)
     now = time.time()
