@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import structlog
+from django.db import connection
 
 from alerts import durations, wire
 from alerts.models import AlertRule, Geofence
@@ -82,9 +83,16 @@ class RuleSet:
         return [signal for signal in self.needs.signals if signal not in texts], texts
 
 
-def load(organization: Organization) -> RuleSet | None:
-    """The enabled rules; None where there is none. One cheap query while nothing changes."""
-    known = dict(organization.alert_rules.filter(enabled=True).values_list("pk", "revision"))
+def load(organization: Organization, *, held: bool = False) -> RuleSet | None:
+    """The enabled rules; None where there is none. Cheap queries while nothing changes.
+
+    Args:
+        held: nobody changes them before the transaction ends.
+    """
+    with connection.cursor() as cursor:
+        query = "SELECT id, revision FROM alerts_alertrule WHERE organization_id = %s AND enabled ORDER BY id"
+        cursor.execute(query + (" FOR SHARE" if held else ""), [organization.pk])
+        known = dict(cursor.fetchall())
     if not known:
         return None
     stale = [pk for pk, revision in known.items() if _rules.get(pk, (None,))[0] != revision]

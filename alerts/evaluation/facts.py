@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -43,6 +44,9 @@ FACTS = {
 }
 
 
+log = structlog.get_logger(__name__)
+
+
 def look() -> int:
     """Raise and clear the alerts of all rules on facts; returns how many rules there are."""
     rules = list(
@@ -51,11 +55,13 @@ def look() -> int:
         .prefetch_related("vehicles", "groups")
     )
     for rule in rules:
-        with transaction.atomic():
-            if not _only_one(rule.pk):
-                continue
-            told = _look(rule)
-        told.after_commit()
+        try:
+            with transaction.atomic():
+                told = _look(rule) if _only_one(rule.pk) else Told()
+        except Exception:  # one rule's fault stops no other
+            log.exception("alerts.fact_failed", rule=rule.pk)
+        else:
+            told.after_commit()
     return len(rules)
 
 
@@ -79,16 +85,24 @@ def _look(rule: AlertRule) -> Told:
         begun = max(fact.since, rule.begins)
         if fact.vehicle_id in vehicles and now - begun >= lasting:
             known = holds.get(fact.vehicle_id)
-            if known is None or fact.since < known.since:
+            if known is None or fact.since > known.since:
                 holds[fact.vehicle_id] = fact
-    standing = {alert.vehicle_id: alert for alert in Alert.objects.open().filter(rule=rule)}
+    standing = {alert.vehicle_id: alert for alert in _standing(rule)}
+    # Another code, another silent device: that is an alert of its own.
+    newer = {
+        vehicle_id
+        for vehicle_id, alert in standing.items()
+        if name != "state" and vehicle_id in holds and holds[vehicle_id].since + lasting > alert.opened_at
+    }
     resolved = _resolved(rule, holds)
     events: list[AlertEvent] = []
     made = []
     frames = freeze_frames(set(holds)) if name == "dtc" else {}
     for vehicle_id, fact in holds.items():
         begun = max(fact.since, rule.begins) + lasting
-        if vehicle_id in standing or begun <= resolved.get(vehicle_id, rule.begins - timedelta(1)):
+        if (vehicle_id in standing and vehicle_id not in newer) or begun <= resolved.get(
+            vehicle_id, rule.begins - timedelta(1)
+        ):
             continue
         evidence = {"words": fact.words, **fact.evidence}
         if vehicle_id in frames:
@@ -99,12 +113,12 @@ def _look(rule: AlertRule) -> Told:
                 severity=rule.severity, opened_at=begun, known_at=now, value=fact.words or None, evidence=evidence,
             )
         )  # fmt: skip
-    gone = [alert for vehicle_id, alert in standing.items() if vehicle_id not in holds]
+    gone = [alert for vehicle_id, alert in standing.items() if vehicle_id not in holds or vehicle_id in newer]
     for alert in gone:
         alert.cleared_at, alert.tell_at, alert.escalate_at = now, None, None
         events.append(AlertEvent(alert=alert, kind=EventKind.CLEARED, at=now))
     for vehicle_id, alert in standing.items():
-        words = holds[vehicle_id].words if vehicle_id in holds else ""
+        words = holds[vehicle_id].words if vehicle_id in holds and vehicle_id not in newer else ""
         if words and words != alert.evidence.get("words"):
             alert.evidence = {**alert.evidence, **holds[vehicle_id].evidence, "words": words}
             alert.value = words
@@ -117,6 +131,12 @@ def _look(rule: AlertRule) -> Told:
     AlertEvent.objects.bulk_create([*events, *told.events], batch_size=1_000)
     told.news += [*made, *gone]
     return told
+
+
+def _standing(rule: AlertRule) -> list[Alert]:
+    """The rule's open alerts, locked, so that nobody resolves one meanwhile."""
+    rows = Alert.objects.open().filter(rule=rule).select_related("vehicle")
+    return list(rows.order_by("pk").select_for_update(of=("self",)))
 
 
 def _vehicles(rule: AlertRule) -> list[Vehicle]:

@@ -76,6 +76,16 @@ def forget(organization_id: int, vehicle_ids: Iterable[int]) -> None:
         )
 
 
+def put_off(vehicle_id: int, until: int) -> None:
+    """Look at a vehicle that failed no sooner than that."""
+    with store.cursor() as opened:
+        opened.execute(
+            "UPDATE alerts_evaluation SET look_again = CASE WHEN look_again IS NOT NULL THEN %s END,"
+            " correct_after = CASE WHEN correct_after IS NOT NULL THEN %s END WHERE vehicle_id = %s",
+            [wire.timestamp(until), wire.timestamp(until), vehicle_id],
+        )
+
+
 def write(rows: Sequence[Progress]) -> None:
     """Write the progress of vehicles whose rows are locked: one statement."""
     if not rows:

@@ -97,7 +97,9 @@ def _standing(vehicles: set[int], since: Mapping[int, int], rules: list[int]) ->
             )
         ]
     found: dict[Key, list[Alert]] = {}
-    for alert in Alert.objects.filter(pk__in=ids).select_related("vehicle").order_by("opened_at") if ids else ():
+    # Locked, so that nobody resolves one of them meanwhile.
+    rows = Alert.objects.filter(pk__in=ids).select_related("vehicle").order_by("pk").select_for_update(of=("self",))
+    for alert in sorted(rows, key=lambda row: row.opened_at) if ids else ():
         assert alert.rule_id is not None
         found.setdefault((alert.vehicle_id, alert.rule_id), []).append(alert)
     return found
@@ -174,9 +176,11 @@ def _write(changes: _Changes, rules: RuleSet, rows: Mapping[int, Progress]) -> T
         if alert.cleared_at is not None or alert.withdrawn_at is not None:
             alert.tell_at = alert.escalate_at = None
     # What ends first makes room for what begins: one open alert per rule and vehicle.
-    Alert.objects.bulk_update(
-        changes.changed, ["opened_at", "cleared_at", "withdrawn_at", "tell_at", "escalate_at"], batch_size=1_000
-    )
+    for still_open in (False, True):
+        part = [a for a in changes.changed if (a.cleared_at is None and a.withdrawn_at is None) is still_open]
+        Alert.objects.bulk_update(
+            part, ["opened_at", "cleared_at", "withdrawn_at", "tell_at", "escalate_at"], batch_size=1_000
+        )
     Alert.objects.bulk_create(made, batch_size=1_000)
     for alert in made:
         changes.note(alert, EventKind.OPENED, at=alert.opened_at)

@@ -26,6 +26,7 @@ from telemetry.sinks import Claim
 AHEAD = 300 * SECOND
 NEAR = 300 * SECOND
 DEBOUNCE = 10 * SECOND
+SILENT = 60 * SECOND
 BATCHES = 2_000
 
 
@@ -98,15 +99,17 @@ def _advance(held: Work, found: dict[int, _New]) -> None:
         last = min(new.last, held.now + AHEAD)
         if last <= max(held.now - OLDEST, held.rules.since):
             continue
+        if row.newest is not None and new.first > row.newest + SILENT:
+            held.gaps[vehicle_id] = (row.newest, new.first - 1)
         row.newest = max(row.newest or last, last)
         if row.memory is None:
-            begin = max(new.first, held.rules.since, held.now - OLDEST)
+            begin = min(held.now, max(new.first, held.rules.since, held.now - OLDEST))
             row.memory = Memory(begin - 1)
             held.fresh.add(vehicle_id)
         elif new.first <= row.memory.time:
             late[vehicle_id] = new
             continue
-        settled[vehicle_id] = max(row.memory.time, row.newest - LAG)
+        settled[vehicle_id] = max(row.memory.time, work.until(held, row) - LAG)
     if late:
         settled |= _late(held, late)
     if settled:
@@ -127,6 +130,6 @@ def _late(held: Work, late: dict[int, _New]) -> dict[int, int]:
             work.replay_from(held, row, base, first, known.get(vehicle_id, {}))
         else:
             row.correct_from = min(row.correct_from or first, first)
-            row.correct_after = held.now + DEBOUNCE
-            onward[vehicle_id] = max(row.memory.time, row.newest - LAG)
+            row.correct_after = row.correct_after or held.now + DEBOUNCE
+            onward[vehicle_id] = max(row.memory.time, work.until(held, row) - LAG)
     return onward

@@ -35,7 +35,7 @@ def trouble_codes(organization: Organization, wanted: str) -> Sequence[Fact]:
         codes.setdefault(row.vehicle_id, []).append(row)
     return [
         Fact(
-            vehicle_id, listed[0].first_seen, ", ".join(row.code for row in listed),
+            vehicle_id, max(row.first_seen for row in listed), ", ".join(row.code for row in listed),
             {"codes": [{"code": row.code, "status": row.status} for row in listed]},
         )
         for vehicle_id, listed in codes.items()

@@ -13,6 +13,8 @@ from alerts.rules.memory import Memory
 from fleet.accounts.models import Organization
 
 MOST_DUE = 1_000
+LATER = 60 * work.SECOND
+_Do = Callable[[Organization, RuleSet, list[int]], None]
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +29,7 @@ def correct() -> int:
     return _each_due("correct_after", _correct_each)
 
 
-def _each_due(column: str, do: Callable[[Organization, RuleSet, list[int]], None]) -> int:
+def _each_due(column: str, do: _Do) -> int:
     due = progress.due(column, work.now(), MOST_DUE)
     for organization in Organization.objects.filter(pk__in=due):
         rules = compiled.load(organization)
@@ -35,14 +37,31 @@ def _each_due(column: str, do: Callable[[Organization, RuleSet, list[int]], None
         known = compiled.whom(rules, ids)[0] if rules is not None else {}
         progress.forget(organization.pk, set(ids) - known.keys())
         if rules is not None and known:
-            do(organization, rules, sorted(known))
+            _apart(organization, rules, sorted(known), do)
     return sum(map(len, due.values()))
+
+
+def _apart(organization: Organization, rules: RuleSet, ids: list[int], do: _Do) -> None:
+    """Together, or, where that fails, each by itself: one vehicle's fault stops no other's time."""
+    try:
+        do(organization, rules, ids)
+    except Exception:
+        log.exception("alerts.not_evaluated", organization=organization.pk, vehicles=len(ids))
+        if len(ids) == 1:
+            progress.put_off(ids[0], work.now() + LATER)
+        else:
+            for vehicle_id in ids:
+                _apart(organization, rules, [vehicle_id], do)
 
 
 def _look(organization: Organization, rules: RuleSet, ids: list[int]) -> None:
     with transaction.atomic():
         held = work.begin(organization, rules, ids)
-        settled = {v: row.memory.time for v, row in held.rows.items() if row.memory is not None}
+        settled = {
+            v: max(row.memory.time, work.until(held, row) - work.LAG)
+            for v, row in held.rows.items()
+            if row.memory is not None
+        }
         if settled:
             work.run(held, settled)
         told = work.finish(held)

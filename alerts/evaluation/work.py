@@ -16,7 +16,6 @@ from alerts.telling import Told
 from fleet.accounts.models import Organization
 from telemetry import store
 from telemetry.aggregates import Frames
-from telemetry.readings import Times
 from vehicles.models import Vehicle
 
 SECOND = 1_000_000
@@ -24,6 +23,8 @@ LAG = 5 * SECOND
 """What is younger is evaluated again with the next batch: sources of one vehicle come a little out of step."""
 GRACE = 3 * SECOND
 """So long a reading may be on its way before its absence counts."""
+SKEW = 5 * SECOND
+"""So far ahead of the portal's clock a device's may be; what is further waits until its time has come."""
 OLDEST = 7 * 86_400 * SECOND
 """Data that is later than this no longer changes what alerts say."""
 
@@ -43,6 +44,8 @@ class Work:
     """By vehicle: later episodes than this were found anew."""
     fresh: set[int] = field(default_factory=set)
     """Vehicles that were never evaluated before."""
+    gaps: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """By vehicle: between which times nothing came that a rule asks for, so that it need not be read."""
     slots: dict[int, dict[int, checkpoints.Slots]] = field(default_factory=dict)
 
 
@@ -52,18 +55,31 @@ def now() -> int:
 
 
 def begin(organization: Organization, rules: RuleSet, vehicle_ids: list[int]) -> Work:
-    """Lock the rows of those vehicles that exist; inside the caller's transaction."""
+    """Lock the rows of those vehicles that exist, and the rules; inside the caller's transaction."""
+    rules = compiled.load(organization, held=True) or RuleSet((), rules.needs)
     work = Work(organization, rules, now())
     work.vehicles, work.chosen = compiled.whom(rules, vehicle_ids)
     work.rows = progress.lock(organization.pk, work.vehicles)
     return work
 
 
+def until(work: Work, row: Progress) -> int:
+    """The time up to which a vehicle's frames are looked at."""
+    return min(row.newest or 0, work.now + SKEW)
+
+
 def run(work: Work, settled: dict[int, int]) -> None:
     """Evaluate on from each vehicle's memory, which then is as of the settled time."""
     ids = sorted(settled)
     memories = {vehicle_id: memory for vehicle_id in ids if (memory := work.rows[vehicle_id].memory) is not None}
-    frames = _scan(work.rules, ids, [memories[i].time for i in ids], [work.rows[i].newest or 0 for i in ids])
+    spans: list[tuple[int, int, int]] = []
+    for vehicle_id in ids:
+        start, end = memories[vehicle_id].time, until(work, work.rows[vehicle_id])
+        silent = work.gaps.get(vehicle_id)
+        if silent is not None and start < silent[0]:
+            spans.append((vehicle_id, start, silent[0]))
+        spans.append((vehicle_id, start if silent is None else silent[1], end))
+    frames = _scan(work.rules, spans)
     evaluated = advance(work.rules, work.chosen, work.vehicles, memories, [frames], settled, work.now - GRACE)
     for vehicle_id, memory in evaluated.memories.items():
         work.since[vehicle_id] = memories[vehicle_id].time
@@ -75,26 +91,25 @@ def replay_from(work: Work, row: Progress, base: Memory, first: int, levels: dic
     """Evaluate a vehicle anew from an older memory, and remake the memories that data from ``first`` on spoilt."""
     assert row.memory is not None
     assert row.newest is not None
-    settle = max(row.memory.time, row.newest - LAG)
+    settle = max(row.memory.time, until(work, row) - LAG)
     moments = [moment for moment in checkpoints.times_from(levels, first) if moment < settle]
-    frames = _scan(work.rules, [row.vehicle_id], [base.time], [row.newest])
+    frames = _scan(work.rules, [(row.vehicle_id, base.time, until(work, row))])
     vehicle = work.vehicles[row.vehicle_id]
     total, stops = replay(work.rules, work.chosen, vehicle, base, frames, [*moments, settle], work.now - GRACE)
     anew = {memory.time: memory for memory in stops}
-    work.slots[row.vehicle_id] = checkpoints.replaced(levels, anew)
+    remade = checkpoints.replaced(levels, anew)
+    work.slots[row.vehicle_id] = {**remade, **checkpoints.promoted(remade, stops[-1])}
     work.since[row.vehicle_id] = base.time
     row.memory = stops[-1]
     work.result.absorb(total)
 
 
-def _scan(rules: RuleSet, ids: list[int], starts: list[int], ends: list[int]) -> Frames:
+def _scan(rules: RuleSet, spans: list[tuple[int, int, int]]) -> Frames:
+    """The frames of vehicles after a time and up to another."""
     numbers, texts = rules.numbers_and_texts
-
-    def column(values: list[int]) -> Times:
-        return np.array(values, np.int64)
-
-    spans = store.VehicleSpans(np.array(ids, np.int32), column(starts), column(ends))
-    return store.scan_signals(spans, numbers, texts, rules.any_frame)
+    table = np.array(spans, np.int64)
+    wanted = store.VehicleSpans(table[:, 0].astype(np.int32), table[:, 1], table[:, 2])
+    return store.scan_signals(wanted, numbers, texts, rules.any_frame)
 
 
 def finish(work: Work) -> Told:
@@ -107,6 +122,8 @@ def finish(work: Work) -> Told:
         row = work.rows[vehicle_id]
         again = work.result.look_again.get(vehicle_id)
         row.look_again = None if again is None else again + GRACE
+        if (row.newest or 0) > until(work, row):
+            row.look_again = min(row.look_again or row.newest or 0, row.newest or 0)
         if vehicle_id in known or vehicle_id in aged:
             changed[vehicle_id] = checkpoints.promoted(known.get(vehicle_id, {}), memory)
     progress.write(list(work.rows.values()))
