@@ -143,6 +143,18 @@ def rows_of_csv(alerts: Any) -> Iterator[str]:
         yield writer.writerow([f"'{c}" if isinstance(c, str) and c[:1] in "=+-@\t" else c for c in cells])  # type: ignore[misc]
 
 
+class AlertCount(APIView):
+    """What the bell shows."""
+
+    class Output(serializers.Serializer[Any]):
+        open = serializers.IntegerField()
+
+    @extend_schema(responses=Output)
+    def get(self, request: Request) -> Response:
+        """How many alerts are open and acknowledged by nobody."""
+        return Response({"open": access(request).organization.alerts.unseen().count()})
+
+
 class AlertDetail(APIView):
     """One alert."""
 

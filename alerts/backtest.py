@@ -181,7 +181,10 @@ def _throughout(node: Node, history: store.History, vehicle: Vehicle) -> tuple[M
         return every.reduce([true for true, _ in parts]), one.reduce([false for _, false in parts])
     assert isinstance(node, Compare)
     series = history.numbers[node.signal]
-    value = vehicle.attributes.get(node.attribute, node.value) if node.attribute else node.value
+    value = node.value
+    if node.attribute:
+        own = compiled.number_of(vehicle.attributes.get(node.attribute))
+        value = node.value if np.isnan(own) else own * node.unit[0] + node.unit[1]
     low, high = (COMPARISONS[node.operator](edge, value) for edge in (series.minimum, series.maximum))
     # Equality may come and go between the extremes.
     crossed = (series.minimum <= value) & (series.maximum >= value) & (series.minimum != series.maximum)

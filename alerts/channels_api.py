@@ -27,7 +27,7 @@ class Quiet(serializers.Serializer[Any]):
 
     to = serializers.CharField()
     days = serializers.ListField(child=serializers.ChoiceField(DAYS), required=False)
-    passes = serializers.ListField(child=serializers.ChoiceField(Severity.choices), required=False)
+    passes = serializers.MultipleChoiceField(choices=Severity.choices, required=False)
 
     def get_fields(self) -> Any:
         return {"from": serializers.CharField(), **super().get_fields()}
@@ -52,7 +52,7 @@ def fields_of(data: dict[str, Any]) -> dict[str, Any]:
                 "quiet_from": minute_of(quiet["from"]) % 1440 if quiet else None,
                 "quiet_to": minute_of(quiet["to"]) % 1440 if quiet else None,
                 "quiet_days": [DAYS.index(day) for day in quiet.get("days", ())],
-                "quiet_passes": list(quiet.get("passes", ())),
+                "quiet_passes": sorted(quiet.get("passes", ())),
             }
         except BadCondition as error:
             raise serializers.ValidationError({"quiet": [error.detail]}) from None
@@ -94,6 +94,7 @@ class Channels(generics.GenericAPIView[Channel]):
     def get_queryset(self) -> Any:
         return access(self.request).organization.channels.prefetch_related("recipients")
 
+    @extend_schema(responses=ChannelInput(many=True))
     def get(self, request: Request) -> Response:
         """A page of channels."""
         page = self.paginate_queryset(self.get_queryset())
@@ -183,6 +184,7 @@ class Fences(generics.GenericAPIView[Geofence]):
     def get_queryset(self) -> Any:
         return access(self.request).organization.geofences.all()
 
+    @extend_schema(responses=FenceInput(many=True))
     def get(self, request: Request) -> Response:
         """A page of geofences."""
         page = self.paginate_queryset(self.get_queryset())

@@ -6,13 +6,16 @@ again; the alert itself stands in the inbox whatever becomes of its messages.
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Min, Q
 from django.utils import timezone
 
 from alerts.channels import Message, Undelivered, carrier
@@ -28,14 +31,17 @@ SINGLES, MOST = 10, 20
 BETWEEN_DIGESTS = timedelta(minutes=6)
 FEW = 5
 """More than so many that wait together go into one digest at once."""
-MOST_ATTEMPTS = 6
-FIRST_RETRY = timedelta(seconds=30)
+MOST_ATTEMPTS = 55
+"""About a day."""
+FIRST_RETRY, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=30)
 GROUPS = 200
+AT_ONCE, ROUNDS = 8, 20
 KEPT = timedelta(days=90)
 LOUD = (ChannelKind.WEBHOOK,)
 """Programs read these: they are not limited by the hour, only gathered when many wait."""
 
 log = structlog.get_logger(__name__)
+_running = threading.Lock()
 
 
 @dataclass
@@ -48,24 +54,55 @@ class _Claimed:
 
 
 def deliver() -> int:
-    """Send what is due; returns how many messages left."""
-    now = timezone.now()
-    _give_up_unknown(now)
-    sent = 0
-    groups = list(
-        Delivery.objects.filter(state__in=(DeliveryState.WAITING, DeliveryState.HELD), due_at__lte=now)
-        .values_list("channel_id", "recipient")
-        .annotate(count=Count("pk"))
-        .order_by()[:GROUPS]
-    )
-    for channel_id, recipient, _ in groups:
-        while True:
-            claimed = _claim(channel_id, recipient)
-            if claimed is None:
+    """Send what is due; returns how many messages left. One run per process: the next begins where it ended.
+
+    In rounds of one message per recipient, organizations in turn, several at a time: who is slow holds up few.
+    """
+    if not _running.acquire(blocking=False):
+        return 0
+    try:
+        _give_up_unknown(timezone.now())
+        sent = 0
+        for _ in range(ROUNDS):
+            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="deliver") as pool:
+                left = sum(pool.map(_one_of, _due_groups()))
+            sent += left
+            if not left:
                 break
-            _send(claimed)
-            sent += 1
-    return sent
+        return sent
+    finally:
+        _running.release()
+
+
+def _due_groups() -> list[tuple[int, str]]:
+    """Channels and recipients for whom something is due, the organizations' in turn."""
+    rows = (
+        Delivery.objects.filter(state__in=(DeliveryState.WAITING, DeliveryState.HELD), due_at__lte=timezone.now())
+        .values_list("organization_id", "channel_id", "recipient")
+        .annotate(first=Min("due_at"))
+        .order_by("first")[:GROUPS]
+    )
+    turn: Counter[int] = Counter()
+    ordered = []
+    for place, (organization_id, channel_id, recipient, _) in enumerate(rows):
+        turn[organization_id] += 1
+        ordered.append((turn[organization_id], place, channel_id, recipient))
+    return [(channel_id, recipient) for _, _, channel_id, recipient in sorted(ordered)]
+
+
+def _one_of(group: tuple[int, str]) -> int:
+    """The next message for a recipient; a fault stops nobody else's."""
+    try:
+        claimed = _claim(*group)
+        if claimed is None:
+            return 0
+        _send(claimed)
+        return 1
+    except Exception:
+        log.exception("alerts.not_delivered", channel=group[0])
+        return 0
+    finally:
+        connection.close()
 
 
 def send_test(channel: Channel) -> Delivery:
@@ -228,7 +265,7 @@ def _failed(claimed: _Claimed, error: Undelivered) -> None:
     attempts = claimed.members[0].attempts if claimed.members else delivery.attempts
     again = again and attempts < MOST_ATTEMPTS
     state = DeliveryState.FAILED if error.sure else DeliveryState.UNKNOWN
-    wait = FIRST_RETRY * 2 ** (attempts - 1)
+    wait = min(FIRST_RETRY * 2 ** min(attempts - 1, 10), LONGEST_WAIT)
     if claimed.members:
         Delivery.objects.filter(pk=delivery.pk).update(state=state, words=error.words, lease_until=None)
         Delivery.objects.filter(digest=delivery).update(
@@ -246,8 +283,8 @@ def _failed(claimed: _Claimed, error: Undelivered) -> None:
 def _disable(channel: Channel, recipient: str, words: str, now: datetime) -> None:
     """A recipient that refuses for good is written to no more; a channel without any is disabled, and says so."""
     if channel.kind == ChannelKind.EMAIL:
-        Recipient.objects.filter(channel=channel, address=recipient).update(confirmed_at=None)
-        if channel.recipients.filter(confirmed_at__isnull=False, unsubscribed_at=None).exists():
+        Recipient.objects.filter(channel=channel, address=recipient).update(refused_at=now)
+        if any(other.wants for other in channel.recipients.all()):
             return
     Channel.objects.filter(pk=channel.pk, disabled_at=None).update(disabled_at=now, disabled_because=words[:300])
     audit("channel.disabled", organization=channel.organization, target=channel, words=words[:200])

@@ -64,7 +64,8 @@ def _comparison(condition: dict[str, Any], organization: Organization) -> str:
     value = condition["value"]
     operator = _WORDS[wire.OPERATORS[str(condition["op"])]]
     if isinstance(value, dict):
-        shown = f"its {value['attribute']}" + (f" (else {value['default']:g} {unit})" if "default" in value else "")
+        default = value.get("default")
+        shown = f"its {value['attribute']}" + ("" if default is None else f" (else {default:g} {unit})")
     else:
         shown = f"{value:g} {unit}".strip() if isinstance(value, (int, float)) else str(value)
     if condition.get("rate"):

@@ -30,5 +30,5 @@ def summary(alert: Alert) -> dict[str, Any]:
         "id": alert.pk, "rule": alert.rule_id, "rule_name": alert.rule_name, "vehicle": alert.vehicle_id,
         "vehicle_name": alert.vehicle.name, "severity": alert.severity, "state": alert.state,
         "opened_at": rfc3339(alert.opened_at), "cleared_at": rfc3339(alert.cleared_at),
-        "acknowledged_at": rfc3339(alert.acknowledged_at), "value": alert.value,
+        "acknowledged_at": rfc3339(alert.acknowledged_at), "known_at": rfc3339(alert.known_at), "value": alert.value,
     }  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import generics, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,6 +24,7 @@ DURATIONS = {"for": "lasting", "clear_for": "clear_lasting", "within": "within",
 """The API's names of the row's durations."""
 
 
+@extend_schema_field(OpenApiTypes.STR)
 class Duration(serializers.Field[Any, Any, Any, Any]):
     """An ISO 8601 duration."""
 
@@ -36,6 +38,7 @@ class Duration(serializers.Field[Any, Any, Any, Any]):
         return durations.iso(value)
 
 
+@extend_schema_field(OpenApiTypes.OBJECT)
 class Scope(serializers.Field[Any, Any, Any, Any]):
     """``"all"``, a list of vehicles, or ``{"vehicles"?, "groups"?, "tags"?}``."""
 
@@ -157,6 +160,7 @@ class Rules(generics.GenericAPIView[AlertRule]):
         rules = access(self.request).organization.alert_rules
         return rules.prefetch_related("vehicles", "groups", "channels", "escalations")
 
+    @extend_schema(responses=RuleInput(many=True))
     def get(self, request: Request) -> Response:
         """A page of rules."""
         page = self.paginate_queryset(self.get_queryset())

@@ -55,10 +55,10 @@ def rule_save(
     new = rule.pk is None
     if new and rule.organization.alert_rules.count() >= MOST_RULES:
         raise Refused(f"An organization has at most {MOST_RULES} rules.")
+    anew = not new and _says_something_else(rule, fields, vehicles, groups)
     for name, value in fields.items():
         setattr(rule, name, value)
     check(rule)
-    anew = not new and bool((_EVALUATED & fields.keys()) or vehicles is not None or groups is not None)
     if new or anew:
         rule.begins = timezone.now()
         rule.revision += 0 if new else 1
@@ -79,6 +79,17 @@ def rule_save(
     action = "alert_rule.created" if new else "alert_rule.updated"
     audit(action, organization=rule.organization, user=user, target=rule, request=request)
     return rule
+
+
+def _says_something_else(
+    rule: AlertRule, fields: dict[str, Any], vehicles: Sequence[Vehicle] | None, groups: Sequence[Group] | None
+) -> bool:
+    if any(getattr(rule, name) != value for name, value in fields.items() if name in _EVALUATED):
+        return True
+    for relation, rows in (("vehicles", vehicles), ("groups", groups)):
+        if rows is not None and {row.pk for row in rows} != set(getattr(rule, relation).values_list("pk", flat=True)):
+            return True
+    return False
 
 
 def check(rule: AlertRule) -> None:
@@ -166,6 +177,7 @@ def channel_save(
         carrier(channel.kind).prepare(channel, config or {}, user)
     else:
         channel.save()
+    channel.recipients.update(refused_at=None)
     action = "channel.created" if new else "channel.updated"
     audit(action, organization=channel.organization, user=user, target=channel, request=request)
     return channel

@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db.models import Max, Prefetch
 
 from alerts import news
-from alerts.models import Alert, AlertEvent, AlertRule, Channel, ChannelKind, Delivery, Escalation, EventKind, Recipient
+from alerts.models import Alert, AlertEvent, AlertRule, Channel, ChannelKind, Delivery, Escalation, EventKind
 from fleet.lib import bell
 
 
@@ -77,14 +77,14 @@ def messages_of(alert: Alert | None, channel: Channel, kind: str, now: datetime)
 def recipients_of(channel: Channel) -> list[str]:
     """Who gets what goes through a channel: confirmed addresses, a person's browsers, or the one target."""
     if channel.kind == ChannelKind.EMAIL:
-        return [r.address for r in channel.recipients.all() if r.confirmed_at and not r.unsubscribed_at]
+        return [
+            r.address for r in channel.recipients.all() if r.confirmed_at and not r.unsubscribed_at and not r.refused_at
+        ]
     return [f"{channel.kind}:{channel.pk}"]
 
 
 def _rules(ids: Iterable[int]) -> dict[int, AlertRule]:
-    channels = Channel.objects.filter(disabled_at=None).prefetch_related(
-        Prefetch("recipients", Recipient.objects.filter(confirmed_at__isnull=False, unsubscribed_at=None))
-    )
+    channels = Channel.objects.filter(disabled_at=None).prefetch_related("recipients")
     rows = AlertRule.objects.filter(pk__in=set(ids)).prefetch_related(Prefetch("channels", channels), "escalations")
     return {rule.pk: rule for rule in rows}
 

@@ -18,6 +18,7 @@ api_urlpatterns = [
     path("alert-rules/starter-set", channels_api.StarterSet.as_view()),
     path("alert-rules/<int:rule>", rules_api.RuleDetail.as_view()),
     path("alerts", api.Alerts.as_view()),
+    path("alerts/count", api.AlertCount.as_view()),
     path("alerts/<int:alert>", api.AlertDetail.as_view()),
     path("alerts/<int:alert>/acknowledge", api.Acknowledge.as_view()),
     path("alerts/<int:alert>/resolve", api.Resolve.as_view()),

@@ -33,7 +33,7 @@ OPERATORS = {
 TEXTS = ("text", "enum")
 FACTS = ("state", "dtc", "source")
 SOURCES = ("token", "agent", "clock")
-DEEPEST, MOST_PARTS = 4, 20
+DEEPEST, MOST_PARTS, LARGEST = 4, 20, 1e300
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -114,9 +114,9 @@ def _node(condition: Json, signals: Signals, fences: set[int]) -> Node:
         return NoData(_duration(condition["no_data"], "no_data"), None if name is None else _signal(name, signals)[0])
     if "geofence" in condition:
         event = condition.get("event", "inside")
-        if condition["geofence"] not in fences:
+        if not isinstance(condition["geofence"], int) or condition["geofence"] not in fences:
             raise BadCondition("There is no such geofence here.")
-        if event not in (*FenceEvent, "dwell"):
+        if not isinstance(event, str) or event not in (*FenceEvent, "dwell"):
             raise BadCondition("event is inside, outside, enter, exit or dwell.")
         return AtFence(condition["geofence"], FenceEvent.INSIDE if event == "dwell" else FenceEvent(event))
     return _compare(condition, signals)
@@ -145,15 +145,16 @@ def _compare(condition: Json, signals: Signals) -> Compare:
         return Compare(signal_id, operator, code_of(value))
     if isinstance(value, bool):
         value = float(value)
-    if not isinstance(value, (int, float)) or math.isinf(value):
+    if not isinstance(value, (int, float)) or abs(value) > LARGEST:
         raise BadCondition(f"The value that {info.name} is compared with is a number.")
     try:
-        stored = units.to_stored(float(value), str(unit), info.unit, difference=rate > 0)
+        given = (float(value), 0.0, 1.0)
+        stored, zero, one = (units.to_stored(each, str(unit), info.unit, difference=rate > 0) for each in given)
     except KeyError:
         known = ", ".join(filter(None, units.units_of(info.unit))) or "no unit"
         raise BadCondition(f"{info.name} is not measured in {unit!r}: use {known}.") from None
     if attribute:
-        return Compare(signal_id, operator, stored, attribute, rate)
+        return Compare(signal_id, operator, stored, attribute, rate, (one - zero, zero))
     return Compare(signal_id, operator, stored, "", rate)
 
 

@@ -16,7 +16,6 @@ from django.utils import timezone
 
 from alerts.models import Alert, AlertRule, Channel, Recipient
 from bench import data
-from bench.alerts import post
 from bench.load import Connection, request
 from fleet.accounts.models import Organization, User
 from vehicles.models import Vehicle
@@ -70,7 +69,7 @@ def storm(bench: Bench) -> None:
             {"vehicle": str(v.pk), "source": "obd", "signals": ["engine.coolant_temp"], "frames": [[now, 115.0]]}
             for v in vehicles[part : part + 500]
         ]
-        status, body = opened.send(post(key, {"blocks": blocks}))
+        status, body = opened.send(data.post_body(key, {"blocks": blocks}))
         assert status == 200, body[:200]
     stormy = _latencies(bench)
     deadline = time.monotonic() + 120

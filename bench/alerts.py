@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -21,7 +20,8 @@ from alerts.models import Alert, AlertRule
 from alerts.rules.building import build, memories_of, needs_of
 from alerts.rules.episodes import evaluate
 from bench import data
-from bench.load import Connection, request, run
+from bench.alert_storm import storm
+from bench.load import Connection, run
 from bench.portal import process_cpu
 from bench.rollups import roll_up
 from fleet.accounts.models import Organization, User
@@ -38,6 +38,14 @@ _WORKER = (
     "import django; django.setup()\nfrom telemetry import sinks\nimport time\n"
     "while True:\n    time.sleep(0.25)\n    sinks.run_sink('alerts')\n"
 )
+
+
+def measure(bench: Bench) -> None:
+    """All of it."""
+    checks(bench)
+    lag(bench)
+    storm(bench)
+    week(bench)
 
 
 def checks(bench: Bench) -> None:
@@ -87,7 +95,7 @@ def lag(bench: Bench) -> None:
                     {"vehicle": str(v), "source": "obd", "signals": data.SIGNALS, "frames": [[now, *rows[v][turn][1:]]]}
                     for v in ids[part : part + 100]
                 ]
-                status, body = opened.send(post(key, {"blocks": blocks}))
+                status, body = opened.send(data.post_body(key, {"blocks": blocks}))
                 assert status == 200, body[:200]
             committed.append(time.time())
             turn += 1
@@ -131,7 +139,7 @@ def week(bench: Bench) -> None:
             at = start + (first + i) / 10
             rows.append([round(at, 1), *(round(v * 100 + 40 * np.sin(at / 3_000), 2) for v in row[1:3]), *row[3:5]])
         body = {"blocks": [{"vehicle": str(vehicle.pk), "source": "obd", "signals": signals, "frames": rows}]}
-        requests.append(post(bench.portal.key, body))
+        requests.append(data.post_body(bench.portal.key, body))
         if len(requests) == 40:
             assert not run(bench.portal.port, [requests]).failures
             requests = []
@@ -179,12 +187,6 @@ def _rules(organization: Organization) -> list[compiled.Compiled]:
         row.save()
         made.append(compiled.Compiled(compiled.rule_of(row, organization, set()), row, frozenset(), frozenset()))
     return made
-
-
-def post(key: str, body: Any) -> bytes:
-    """An ingest request with any body."""
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    return request("POST", "/api/v1/telemetry", json.dumps(body, separators=(",", ":")).encode(), headers)
 
 
 def _slowest(ids: list[int]) -> int:

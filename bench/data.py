@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 from bench.load import request
 
@@ -30,6 +31,10 @@ def frames(start: float, count: int, seed: int) -> list[list[float]]:
 
 def post(key: str, vehicle: int, rows: list[list[float]]) -> bytes:
     """A whole ingest request."""
-    body = {"blocks": [{"vehicle": str(vehicle), "source": "obd", "signals": SIGNALS, "frames": rows}]}
+    return post_body(key, {"blocks": [{"vehicle": str(vehicle), "source": "obd", "signals": SIGNALS, "frames": rows}]})
+
+
+def post_body(key: str, body: Any) -> bytes:
+    """An ingest request with any body."""
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     return request("POST", "/api/v1/telemetry", json.dumps(body, separators=(",", ":")).encode(), headers)

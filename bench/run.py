@@ -25,7 +25,7 @@ django.setup()
 
 from django.db import connection  # noqa: E402
 
-from bench import alert_storm, alerts, collector, data, peers, rollups, webhooks  # noqa: E402
+from bench import alerts, collector, data, peers, rollups, webhooks  # noqa: E402
 from bench.live import Watcher, open_socket, watch  # noqa: E402
 from bench.load import Connection, Result, request, run  # noqa: E402
 from bench.portal import Measured, measured_portal, postgres_cpu, process_cpu, settle  # noqa: E402
@@ -284,14 +284,9 @@ def main() -> None:
         if "h" in options.only:
             collector.collector(bench)
         if "i" in options.only:
-            result = webhooks.measure(portal.port, 2_000 if options.quick else 10_000)
-            assert not result.failures, result.failures[:3]
-            bench.note("(i) webhooks, 16 connections", result.per_second, "webhooks/s", **_latency(result))
+            webhooks.receive(bench)
         if "j" in options.only:
-            alerts.checks(bench)
-            alerts.lag(bench)
-            alert_storm.storm(bench)
-            alerts.week(bench)
+            alerts.measure(bench)
         if options.large:
             bench.growth(50_000_000)
         RESULTS.mkdir(exist_ok=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.load import Result, request, run
 from integrations.sources.smartcar.signature import sign
+
+if TYPE_CHECKING:
+    from bench.run import Bench
 
 TOKEN = "bench-management-token"
 
@@ -38,3 +41,13 @@ def measure(port: int, count: int, connections: int = 16) -> Result:
         headers = {"Content-Type": "application/json", "SC-Signature": sign(TOKEN, data)}
         requests.append(request("POST", "/webhook", data, headers))
     return run(port, [requests[i::connections] for i in range(connections)])
+
+
+def receive(bench: Bench) -> None:
+    """How fast they are taken in."""
+    result = measure(bench.portal.port, 2_000 if bench.quick else 10_000)
+    assert not result.failures, result.failures[:3]
+    bench.note(
+        "(i) webhooks, 16 connections", result.per_second, "webhooks/s",
+        p50_ms=round(result.percentile(0.5), 1), p99_ms=round(result.percentile(0.99), 1),
+    )  # fmt: skip

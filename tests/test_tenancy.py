@@ -92,6 +92,7 @@ API = [
     api("DELETE", "/api/v1/alert-rules/{rule}", 403, 204, 204, 404),
     api("GET", "/api/v1/alerts", 200, 200, 200),
     api("GET", "/api/v1/alerts?vehicle={vehicle}", 200, 200, 200, 404),
+    api("GET", "/api/v1/alerts/count", 200, 200, 200),
     api("GET", "/api/v1/alerts/{alert}", 200, 200, 200, 404),
     api("POST", "/api/v1/alerts/{alert}/acknowledge", 403, 200, 200, 404),
     api("POST", "/api/v1/alerts/{alert}/resolve", 403, 200, 200, 404, body={}),

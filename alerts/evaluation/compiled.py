@@ -191,8 +191,9 @@ def flags_for(rule: Rule, chosen: dict[int, set[int]], vehicles: Iterable[int]) 
 def thresholds_for(rule: Rule, vehicles: Sequence[Vehicle]) -> Thresholds:
     """The vehicles' own thresholds that a rule asks for."""
     names = {leaf.attribute for leaf in rule.leaves if isinstance(leaf, Compare) and leaf.attribute}
-    return {name: np.array([_number(vehicle.attributes.get(name)) for vehicle in vehicles], float) for name in names}
+    return {name: np.array([number_of(vehicle.attributes.get(name)) for vehicle in vehicles], float) for name in names}
 
 
-def _number(value: object) -> float:
+def number_of(value: object) -> float:
+    """A vehicle's attribute as a number; NaN where it is none."""
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")

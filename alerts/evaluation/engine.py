@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from alerts.rules.table import Table
 from telemetry.aggregates import Frames
 from vehicles.models import Vehicle
 
+STRETCH = 6 * 3_600_000_000
 Key = tuple[int, int]
 """Vehicle and rule."""
 
@@ -110,21 +111,24 @@ def replay(
     chosen: dict[int, set[int]],
     vehicle: Vehicle,
     base: Memory,
-    frames: Frames,
+    scan: Callable[[int, int], Frames],
     moments: Sequence[int],
+    end: int,
     now: int,
 ) -> tuple[Evaluated, list[Memory]]:
-    """Evaluate one vehicle anew from an older memory, stopping at some moments; returns also the memories there."""
+    """Evaluate one vehicle anew from an older memory, stopping at some moments; returns also the memories there.
+
+    Args:
+        scan: the frames after a time and up to another; asked for a stretch at a time, so that memory stays bounded.
+        end: of the frames; the last moment may be before it.
+    """
     total = Evaluated()
     memory, stops = base, []
     last = max(moments)
-    for moment in sorted(set(moments)):
+    stretches = range(base.time + STRETCH, last, STRETCH)
+    for moment in sorted({*moments, *stretches}):
         # The last piece also holds what is not settled yet.
-        chosen_rows = (frames.times > memory.time) & ((frames.times <= moment) | (moment == last))
-        part = Frames(
-            frames.vehicles[chosen_rows], frames.sources[chosen_rows], frames.times[chosen_rows], frames.signals,
-            frames.values[chosen_rows],
-        )  # fmt: skip
+        part = scan(memory.time, max(end, moment) if moment == last else moment)
         horizon = now if moment == last else moment
         piece = advance(
             rules, chosen, {vehicle.pk: vehicle}, {vehicle.pk: memory}, [part], {vehicle.pk: moment}, horizon

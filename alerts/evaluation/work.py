@@ -93,9 +93,14 @@ def replay_from(work: Work, row: Progress, base: Memory, first: int, levels: dic
     assert row.newest is not None
     settle = max(row.memory.time, until(work, row) - LAG)
     moments = [moment for moment in checkpoints.times_from(levels, first) if moment < settle]
-    frames = _scan(work.rules, [(row.vehicle_id, base.time, until(work, row))])
     vehicle = work.vehicles[row.vehicle_id]
-    total, stops = replay(work.rules, work.chosen, vehicle, base, frames, [*moments, settle], work.now - GRACE)
+
+    def scan(after: int, to: int) -> Frames:
+        return _scan(work.rules, [(vehicle.pk, after, to)])
+
+    total, stops = replay(
+        work.rules, work.chosen, vehicle, base, scan, [*moments, settle], until(work, row), work.now - GRACE
+    )
     anew = {memory.time: memory for memory in stops}
     remade = checkpoints.replaced(levels, anew)
     work.slots[row.vehicle_id] = {**remade, **checkpoints.promoted(remade, stops[-1])}

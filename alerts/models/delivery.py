@@ -54,6 +54,8 @@ class Recipient(models.Model):
     address = models.EmailField()
     confirmed_at = models.DateTimeField(null=True)
     unsubscribed_at = models.DateTimeField(null=True)
+    refused_at = models.DateTimeField(null=True, help_text="Its mail server wants no mail for it.")
+    member = models.BooleanField(default=False, help_text="Confirmed by being a member's; ends with the membership.")
     asked_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -62,6 +64,11 @@ class Recipient(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+    @property
+    def wants(self) -> bool:
+        """Whether it is written to."""
+        return self.confirmed_at is not None and self.unsubscribed_at is None and self.refused_at is None
 
 
 class PushSubscription(models.Model):

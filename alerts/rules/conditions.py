@@ -132,7 +132,7 @@ def _compare(leaf: Compare, rule: Rule, table: Table, at: Instants, thresholds: 
     known = ~np.isnan(values) & (at.times < told[at.row] + rule.hold)
     threshold: float | Values = leaf.value
     if leaf.attribute and leaf.attribute in thresholds:
-        own = thresholds[leaf.attribute]
+        own = thresholds[leaf.attribute] * leaf.unit[0] + leaf.unit[1]
         threshold = np.where(np.isnan(own), leaf.value, own)[table.group[at.row]]
         known &= ~np.isnan(threshold)
     holds = COMPARISONS[leaf.operator](values, threshold)

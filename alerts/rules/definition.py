@@ -42,6 +42,8 @@ class Compare:
     value: float
     attribute: str = ""
     rate: int = 0
+    unit: tuple[float, float] = (1.0, 0.0)
+    """What an attribute is in: a stored value is the first times it plus the second."""
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,10 @@ async function acknowledgeOne(id: number): Promise<void> {
 }
 
 let waiting = 0;
+let asked = 0;
 async function refresh(): Promise<void> {
   waiting = 0;
+  asked = Date.now();
   const answer = await fetch(location.href);
   if (!answer.ok || !inbox) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -66,7 +68,7 @@ document.addEventListener("motorpool:alert", (event) => {
   // A page on which somebody writes stays as it is.
   const writing = [...document.querySelectorAll("textarea")].some((area) => area.value);
   if (page && alert?.id === Number(page.dataset["alertPage"]) && !writing) location.reload();
-  if (inbox && !waiting) waiting = window.setTimeout(() => void refresh(), 100);
+  if (inbox && !waiting) waiting = window.setTimeout(() => void refresh(), Math.max(100, asked + 1_000 - Date.now()));
 });
 
 // --- One alert ------------------------------------------------------------------------------------------------

@@ -2,15 +2,18 @@
 import { Stream, type AlertNews } from "./stream";
 
 const SHOWN_MS = 15_000;
+const FRESH_MS = 30_000;
+const COUNT_AFTER_MS = 300;
 const bell = document.querySelector<HTMLElement>("[data-bell]");
 const banner = document.querySelector<HTMLElement>("[data-banner]");
-const open = new Map<number, boolean>();
-let count = Number(bell?.dataset["count"] ?? 0);
+const shown = new Set<number>();
+let count = Number(bell?.dataset["open"] ?? 0);
 let hide = 0;
+let counting = 0;
 
 function showCount(): void {
   if (!bell) return;
-  bell.dataset["count"] = String(count);
+  bell.dataset["open"] = String(count);
   const words = bell.querySelector("[data-bell-count]");
   if (words) words.textContent = count > 999 ? "999+" : count ? String(count) : "";
   bell.setAttribute("aria-label", count === 1 ? "1 open alert" : `${count} open alerts`);
@@ -37,24 +40,21 @@ function showBanner(alert: AlertNews): void {
 }
 
 function take(alert: AlertNews): void {
-  const fresh = !open.has(alert.id) && alert.state === "open";
-  const was = open.get(alert.id) ?? !fresh;
-  const is = alert.state === "open";
-  open.set(alert.id, is);
-  if (fresh) count += 1;
-  else if (was && !is) count = Math.max(0, count - 1);
-  showCount();
-  if (fresh) showBanner(alert);
+  const fresh = alert.state === "open" && Date.now() - Date.parse(alert.known_at) < FRESH_MS;
+  if (fresh && !shown.has(alert.id)) showBanner(alert);
+  shown.add(alert.id);
   document.dispatchEvent(new CustomEvent("motorpool:alert", { detail: alert }));
+  if (!counting) counting = window.setTimeout(() => void recount(), COUNT_AFTER_MS);
 }
 
+// What happened between the making of the page and now, or while the stream was away, is found by asking.
 async function recount(): Promise<void> {
-  const answer = await fetch("/api/v1/alerts?state=open&page_size=500");
+  counting = 0;
+  const answer = await fetch("/api/v1/alerts/count");
   if (!answer.ok) return;
-  const found = (await answer.json()) as { results: AlertNews[] };
-  open.clear();
-  for (const alert of found.results) open.set(alert.id, true);
-  count = found.results.length;
+  const found = ((await answer.json()) as { open: number }).open;
+  if (found === count) return;
+  count = found;
   showCount();
   document.dispatchEvent(new CustomEvent("motorpool:alert"));
 }
@@ -62,9 +62,5 @@ async function recount(): Promise<void> {
 export function watchAlerts(): void {
   if (!bell) return;
   showCount();
-  new Stream(null, {
-    alert: (message) => take(message.alert),
-    gap: () => void recount(),
-    caughtUp: () => void recount(),
-  });
+  new Stream(null, { alert: (message) => take(message.alert), gap: () => void recount(), connected: () => void recount() });
 }

@@ -29,6 +29,7 @@ type Data = Facts & {
   channels: { id: number; name: string; kind: string }[];
 };
 
+let before: Record<string, string> = {};
 const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const OPPOSITE: Record<string, string> = { ">": "<", ">=": "<", "<": ">", "<=": ">", "==": "!=", "!=": "==" };
 const data = JSON.parse(document.getElementById("rule-data")!.textContent ?? "{}") as Data;
@@ -48,9 +49,13 @@ function duration(name: string): string {
   return `PT${amount}${field(`${name}_unit`).value}`;
 }
 
-function setDuration(name: string, words: string): void {
+function secondsOf(words: string): number {
   const found = /^P(?:([\d.]+)D)?(?:T(?:([\d.]+)H)?(?:([\d.]+)M)?(?:([\d.]+)S)?)?$/.exec(words);
-  const seconds = found ? Number(found[1] ?? 0) * 86400 + Number(found[2] ?? 0) * 3600 + Number(found[3] ?? 0) * 60 + Number(found[4] ?? 0) : 0;
+  return found ? Number(found[1] ?? 0) * 86400 + Number(found[2] ?? 0) * 3600 + Number(found[3] ?? 0) * 60 + Number(found[4] ?? 0) : 0;
+}
+
+function setDuration(name: string, words: string): void {
+  const seconds = secondsOf(words);
   const [unit, size] = seconds && seconds % 3600 === 0 ? ["H", 3600] : seconds && seconds % 60 === 0 ? ["M", 60] : ["S", 1];
   field(name).value = String(seconds / Number(size));
   field(`${name}_unit`).value = String(unit);
@@ -179,7 +184,7 @@ function load(rule: Rule): void {
   const step = rule.escalations[0];
   if (step) {
     field("escalate_to").value = String(step.channel);
-    field("escalate_after").value = String(/(\d+)M/.exec(step.after)?.[1] ?? 30);
+    field("escalate_after").value = String(secondsOf(step.after) / 60);
   }
 }
 
@@ -192,7 +197,10 @@ async function call(url: string, method: string, body: unknown): Promise<{ ok: b
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const id = form.dataset["rule"];
-  void call(id ? `/api/v1/alert-rules/${id}` : "/api/v1/alert-rules", id ? "PATCH" : "POST", ruleOf()).then(({ ok, found }) => {
+  const now = ruleOf();
+  // Of a rule that is there only what was changed is sent: the form cannot show all that the API allows.
+  const changed = Object.fromEntries(Object.entries(now).filter(([name, value]) => JSON.stringify(value) !== before[name]));
+  void call(id ? `/api/v1/alert-rules/${id}` : "/api/v1/alert-rules", id ? "PATCH" : "POST", id ? changed : now).then(({ ok, found }) => {
     if (ok) location.assign("/rules");
     else errors.textContent = String(found["detail"] ?? "It could not be kept.");
   });
@@ -229,6 +237,7 @@ document.querySelector("[data-backtest]")!.addEventListener("click", () => {
 fill();
 if (data.rule) load(data.rule);
 else list.append(makeRow(data, conditionOf("engine.coolant_temp")));
+before = Object.fromEntries(Object.entries(ruleOf()).map(([name, value]) => [name, JSON.stringify(value)]));
 form.querySelector("[data-add]")?.addEventListener("click", () => list.append(makeRow(data, conditionOf("vehicle.speed"))));
 field("scope").addEventListener("change", showScope);
 form.addEventListener("input", speak);

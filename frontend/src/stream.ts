@@ -30,6 +30,7 @@ export interface AlertNews {
   vehicle_name: string;
   severity: string;
   state: string;
+  known_at: string;
 }
 export interface AlertMessage {
   type: "alert";
@@ -45,6 +46,7 @@ export interface Handlers {
   snapshot?: (message: Snapshot) => void;
   state?: (message: State) => void;
   alert?: (message: AlertMessage) => void;
+  connected?: () => void;
   gap?: () => void;
   caughtUp?: (seconds: number) => void;
 }
@@ -100,6 +102,7 @@ export class Stream {
         if (this.lostAt) this.handlers.caughtUp?.((Date.now() - this.lostAt) / 1000);
         this.connected = true;
         this.lostAt = 0;
+        this.handlers.connected?.();
         this.wait = 1;
         break;
       case "frames": {

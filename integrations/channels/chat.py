@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json as json_of
+import threading
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -32,6 +33,12 @@ NAMES = "Slack, Teams, Telegram, ntfy, Discord, Mattermost, Rocket.Chat, Gotify,
 _OPTIONS = {"priority", "tags", "mode", "to", "silent", "topic", "sound", "thread", "channel", "channels", "auth",
             "token", "id", "workflow", "signature", "ver", "sv", "sp", "sig", "api-version"}  # fmt: skip
 """What an address may ask for; others would change how apprise calls, or make it read files."""
+
+
+GONE = (401, 403, 404, 410)
+"""What says that the address or its token is no longer good."""
+_last = threading.local()
+"""What the service said last in this thread: apprise's log is everybody's."""
 
 
 class _Response:
@@ -81,7 +88,10 @@ class _Requests:
         try:
             answer = safe_http.call(method, url, headers=headers, body=content, json=options.get("json"))
         except OutboundError as error:
+            # Without an answer in time it may have arrived.
+            _last.words, _last.sure = str(error), "No whole answer" not in str(error)
             raise requests.RequestException(str(error)) from error
+        _last.status, _last.words = answer.status, answer.body[:200].decode("utf-8", "replace")
         return _Response(answer.status, answer.body, answer.headers)
 
     @classmethod
@@ -130,16 +140,16 @@ class ChatChannel:
         """Send through the service's plug-in."""
         plugin = _plugin(secret_of(channel))
         words = f"{message.text}\n{message.url}"
-        with apprise.LogCapture(level=apprise.logging.INFO) as log:  # type: ignore[no-untyped-call]
-            try:
-                arrived = plugin.notify(body=words, title=message.subject)
-            except Exception as error:
-                raise Undelivered(f"{type(error).__name__} in the service's plug-in.") from error
-            said = log.getvalue().strip().splitlines()
-        last = said[-1][-300:] if said else ""
+        _last.status, _last.words, _last.sure = 0, "", True
+        try:
+            arrived = plugin.notify(body=words, title=message.subject)
+        except Exception as error:
+            raise Undelivered(f"{type(error).__name__} in the service's plug-in.") from error
+        said = _without_secret(f"{_last.status or ''} {_last.words}".strip(), secret_of(channel))
         if not arrived:
-            raise Undelivered(_without_secret(last, secret_of(channel)) or "The service did not take it.")
-        return _without_secret(last, secret_of(channel))
+            gone = _last.status in GONE
+            raise Undelivered(said or "The service did not take it.", permanent=gone, sure=_last.sure)
+        return said
 
 
 def _plugin(url: str) -> Any:
@@ -177,7 +187,8 @@ def _confine(name: str) -> None:
 def _without_secret(words: str, url: str) -> str:
     """Words with every longer piece of the address taken out."""
     parts = urlsplit(url)
-    for piece in [*parts.path.split("/"), parts.netloc, *(parts.netloc.split("@"))]:
+    pieces = [*parts.path.split("/"), parts.netloc, *parts.netloc.split("@"), *(v for _, v in parse_qsl(parts.query))]
+    for piece in pieces:
         if len(piece) >= 6:
             words = words.replace(piece, "…")
     return words

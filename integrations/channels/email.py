@@ -12,7 +12,7 @@ from allauth.account.models import EmailAddress
 from anymail.exceptions import AnymailAPIError, AnymailError, AnymailRecipientsRefused
 from django.conf import settings
 from django.core import signing
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.validators import validate_email
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -56,6 +56,7 @@ class EmailChannel:
             self._may_ask(channel, len(strangers))
         for address in sorted(addresses - known.keys()):
             recipient = Recipient(channel=channel, address=address)
+            recipient.member = address in members
             recipient.confirmed_at = now if address in members or address in settings.ALERT_EMAIL_TO else None
             recipient.asked_at = None if recipient.confirmed_at else now
             recipient.save()
@@ -72,14 +73,30 @@ class EmailChannel:
 
     def send(self, channel: Channel, message: Message) -> str:
         """One message to one address."""
+        _still_a_member(channel, message.delivery.recipient)
         mail = compose(message)
+        mail.connection = get_connection()
+        try:
+            mail.connection.open()
+        except OSError as error:  # nothing was said yet
+            raise Undelivered(f"The mail server does not answer: {type(error).__name__}.") from error
         try:
             count = mail.send()
+            mail.connection.close()
         except (AnymailError, OSError) as error:
             raise _undelivered(error) from error
         if not count:
             raise Undelivered("The mail server took nothing.")
         return "Accepted by the mail server."
+
+
+def _still_a_member(channel: Channel, address: str) -> None:
+    """Whoever left the organization gets no more of its alerts."""
+    if not channel.recipients.filter(address=address, member=True).exists():
+        return
+    theirs = EmailAddress.objects.filter(email=address, user__memberships__organization=channel.organization)
+    if not theirs.exists():
+        raise Undelivered("This was a member's address, who has left.", permanent=True)
 
 
 def compose(message: Message) -> EmailMultiAlternatives:

@@ -39,7 +39,11 @@ class PushChannel:
     def send(self, channel: Channel, message: Message) -> str:
         """To every browser of the person; it has arrived where one took it."""
         browsers = list(
-            PushSubscription.objects.filter(organization=channel.organization, user_id=channel.config["user"])
+            PushSubscription.objects.filter(
+                organization=channel.organization,
+                user_id=channel.config["user"],
+                user__memberships__organization=channel.organization,
+            )
         )
         if not browsers:
             raise Undelivered("No browser is subscribed: open Notifications on it.", permanent=False)

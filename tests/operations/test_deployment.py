@@ -260,6 +260,7 @@ def test_nobody_who_is_not_signed_in_sees_more_than_what_is_declared(deployed: D
         "health", "ready", "docs", "api/v1/schema", "accounts/login/", "accounts/signup/", "accounts/password/reset/",
         "accounts/password/reset/done/", "accounts/password/reset/key/done/", "accounts/confirm-email/",
         "accounts/inactive/", "accounts/2fa/webauthn/login/", "accounts/signup/passkey/",
+        "sw.js",
     }  # fmt: skip
     found = set()
     with deployed.client() as stranger:
