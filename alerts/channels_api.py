@@ -27,7 +27,12 @@ class Quiet(serializers.Serializer[Any]):
 
     to = serializers.CharField()
     days = serializers.ListField(child=serializers.ChoiceField(DAYS), required=False)
-    passes = serializers.MultipleChoiceField(choices=Severity.choices, required=False)
+    passes = serializers.ListField(child=serializers.CharField(), required=False, help_text="Severities.")
+
+    def validate_passes(self, value: list[str]) -> list[str]:
+        if not set(value) <= set(Severity.values):
+            raise serializers.ValidationError(f"A list of {', '.join(Severity.values)}.")
+        return value
 
     def get_fields(self) -> Any:
         return {"from": serializers.CharField(), **super().get_fields()}

@@ -18,7 +18,6 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS = {
-    "ENUM_NAME_OVERRIDES": {"SeverityEnum": "alerts.models.rules.Severity"},
     "TITLE": "Motorpool",
     "DESCRIPTION": "Vehicles, their telemetry and the people who watch over them. "
     "Every address answers for the organization that the credential names.",

@@ -12,7 +12,6 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db import transaction
 
-from alerts import starter
 from fleet.accounts.models import Membership, Organization, Role, User
 from fleet.accounts.services import organization_create, token_create
 from fleet.embedded.identity import write_private
@@ -70,7 +69,6 @@ def create(path: Path, url: str) -> None:
         Membership.objects.create(organization=organization, user=people[name], role=role)
     _, api_token = token_create(organization=organization, user=people["admin"], name="Demo")
     keys = _fleet(organization, people["admin"])
-    starter.add(organization=organization, user=people["admin"])
     written = {
         "url": url,
         "organization": {"id": organization.pk, "name": organization.name},

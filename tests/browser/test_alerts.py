@@ -56,7 +56,7 @@ def test_a_rule_made_in_the_browser_fires_is_seen_and_mailed(page: Page, demo: D
     page.goto(f"{demo.url}/alerts")
     eventually(lambda: page.locator("tr[data-alert]").count() > 0, 60)
     assert "Revs in the browser" in page.locator("[data-inbox]").inner_text()
-    assert int(page.locator("[data-bell]").get_attribute("data-open") or 0) >= 1
+    eventually(lambda: int(page.locator("[data-bell]").get_attribute("data-open") or 0) >= 1, 10)
     mail = eventually(lambda: [m for m in demo.mail.messages if "Revs in the browser" in subject(m)], 20)[0]
     assert mail["To"] == admin["email"]
     assert "List-Unsubscribe" in mail
