@@ -50,7 +50,8 @@ def line_of(alert: Alert, channel: Channel) -> Line:
     zone = ZoneInfo(channel.organization.time_zone)
     opened = timezone.localtime(alert.opened_at, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
     return Line(
-        alert.pk, alert.rule_name, alert.vehicle.name, alert.severity, alert.state, opened, words_of(alert.value),
+        alert.pk, alert.rule_name, alert.vehicle.name, alert.severity, alert.state, opened,
+        alert.evidence.get("shown") or words_of(alert.value),
         f"{settings.BASE_URL}/alerts/{alert.pk}",
     )  # fmt: skip
 

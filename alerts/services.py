@@ -12,7 +12,17 @@ from django.utils import timezone
 from alerts import wire
 from alerts.channels import carrier
 from alerts.evaluation import compiled
-from alerts.models import Alert, AlertEvent, AlertRule, Channel, ChannelKind, Escalation, EventKind, Geofence
+from alerts.models import (
+    Alert,
+    AlertEvent,
+    AlertRule,
+    Channel,
+    ChannelKind,
+    Escalation,
+    Evaluation,
+    EventKind,
+    Geofence,
+)
 from alerts.rules.fences import NoFence, fence_of
 from fleet.accounts.models import Organization, User
 from fleet.accounts.services import audit
@@ -76,6 +86,9 @@ def rule_save(
             step.save()
     if anew:
         close_open(rule, "The rule was changed.")
+    if new or anew:
+        # What was told lately counts for it too, and nobody has to tell it again.
+        Evaluation.objects.filter(organization=rule.organization).update(look_again=timezone.now())
     action = "alert_rule.created" if new else "alert_rule.updated"
     audit(action, organization=rule.organization, user=user, target=rule, request=request)
     return rule
@@ -152,7 +165,7 @@ def fence_save(*, fence: Geofence, user: User, request: Any = None, **fields: An
 def fence_delete(*, fence: Geofence, user: User, request: Any = None) -> None:
     """Delete a geofence that no rule asks for; raises `Refused`."""
     for rule in fence.organization.alert_rules.all():
-        if not wire.is_fact(rule.condition) and fence.pk in wire.fence_ids(rule.condition):
+        if any(fence.pk in wire.fence_ids(part) for part in (rule.condition, rule.clear) if part):
             raise Refused(f"The rule {rule.name!r} asks for this geofence.")
     audit("geofence.deleted", organization=fence.organization, user=user, target=fence, request=request)
     fence.delete()

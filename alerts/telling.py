@@ -47,7 +47,9 @@ def tell(alerts: Sequence[Alert], now: datetime) -> Told:
         last[alert.rule_id or 0, alert.vehicle_id] = now
         alert.tell_at, alert.told_at = None, now
         first = next(iter(rule.escalations.all()), None)
-        alert.escalate_at = now + first.after if first and alert.cleared_at is None else None
+        alert.escalate_at = None
+        if first is not None and alert.cleared_at is None:
+            alert.escalate_at = max(now + first.after, alert.snoozed_until or now)
         due.append(alert)
     Alert.objects.bulk_update(alerts, ["tell_at", "told_at", "escalate_at"], batch_size=1_000)
     deliveries = [
@@ -129,8 +131,11 @@ def escalate_due(now: datetime) -> int:
         steps = list(Escalation.objects.filter(rule_id=alert.rule_id).select_related("channel"))
         base = alert.told_at or alert.known_at
         due = [step for step in steps if base + step.after <= now][alert.escalated :]
-        for step in due:
-            deliveries += messages_of(alert, step.channel, "escalated", now)
+        for number, step in enumerate(due, alert.escalated + 1):
+            made = messages_of(alert, step.channel, "escalated", now)
+            for delivery in made:
+                delivery.step = number
+            deliveries += made
             events.append(AlertEvent(alert=alert, kind=EventKind.ESCALATED, words=f"to {step.channel}", at=now))
         alert.escalated += len(due)
         later = steps[alert.escalated :]

@@ -153,9 +153,7 @@ def _compare(condition: Json, signals: Signals) -> Compare:
     except KeyError:
         known = ", ".join(filter(None, units.units_of(info.unit))) or "no unit"
         raise BadCondition(f"{info.name} is not measured in {unit!r}: use {known}.") from None
-    if attribute:
-        return Compare(signal_id, operator, stored, attribute, rate, (one - zero, zero))
-    return Compare(signal_id, operator, stored, "", rate)
+    return Compare(signal_id, operator, stored, attribute, rate, (one - zero, zero))
 
 
 def _signal(name: Anything, signals: Signals) -> tuple[int, SignalInfo]:

@@ -23,7 +23,7 @@ from telemetry.selectors import signal_ids
 from vehicles.models import Vehicle
 
 log = structlog.get_logger(__name__)
-_rules: dict[int, tuple[int, Compiled | None]] = {}
+_rules: dict[int, tuple[tuple[int, str], Compiled | None]] = {}
 _fences: dict[int, tuple[object, Fence]] = {}
 
 
@@ -95,12 +95,13 @@ def load(organization: Organization, *, held: bool = False) -> RuleSet | None:
         known = dict(cursor.fetchall())
     if not known:
         return None
-    stale = [pk for pk, revision in known.items() if _rules.get(pk, (None,))[0] != revision]
+    zone = organization.time_zone
+    stale = [pk for pk, revision in known.items() if _rules.get(pk, (None,))[0] != (revision, zone)]
     fences = _fences_of(organization)
     if stale:
         rows = organization.alert_rules.filter(pk__in=stale).prefetch_related("vehicles", "groups")
         for row in rows:
-            _rules[row.pk] = (row.revision, _compile(row, organization, set(fences)))
+            _rules[row.pk] = ((row.revision, zone), _compile(row, organization, set(fences)))
     rules = tuple(c for pk in sorted(known) if (c := _rules[pk][1] if pk in _rules else None) is not None)
     if not rules:
         return None

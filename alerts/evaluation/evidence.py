@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from alerts import wire
 from alerts.evaluation.compiled import Compiled
 from alerts.evaluation.engine import Finding
 from alerts.models import Alert
 from alerts.rules.definition import Compare
 from telemetry import directory, store
 from telemetry.models import TroubleCode, TroubleCodeStatus
+from telemetry.units import rounded
 
 AROUND = 60_000_000
 MOST_SIGNALS = 100
@@ -39,6 +41,8 @@ def add(made: Sequence[tuple[Alert, Compiled, Finding]]) -> None:
         if first in told and infos.get(first):
             alert.value = asked.get(infos[first].name)
         alert.evidence = {"signals": {**around, **asked}}
+        if isinstance(alert.value, float):
+            alert.evidence["shown"] = _shown(compiled, alert.value, infos[first or 0].unit)
         place = around.get("location.latitude"), around.get("location.longitude")
         if None not in place:
             alert.evidence["place"] = {"latitude": place[0], "longitude": place[1]}
@@ -54,6 +58,16 @@ def _around(row: store.LatestRow, moment: int) -> dict[str, Any]:
         if abs(time - moment) <= AROUND and len(found) < MOST_SIGNALS:
             found[info.name] = value if text is None else text
     return found
+
+
+def _shown(compiled: Compiled, value: float, unit: str) -> str:
+    """The value in the unit that the rule gave its threshold in."""
+    leaf = next(leaf for leaf in compiled.rule.leaves if isinstance(leaf, Compare))
+    part = next(part for part in wire.parts_of(compiled.row.condition) if "op" in part)
+    given = part.get("unit")
+    if given and not leaf.rate:
+        value, unit = (value - leaf.unit[1]) / leaf.unit[0], given
+    return f"{rounded(value)} {unit}".strip()
 
 
 def freeze_frames(vehicle_ids: set[int]) -> dict[int, dict[str, Any]]:

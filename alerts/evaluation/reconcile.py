@@ -170,6 +170,8 @@ def _write(changes: _Changes, rules: RuleSet, rows: Mapping[int, Progress]) -> T
     for alert in [*made, *changes.changed]:
         newest = rows[alert.vehicle_id].newest
         end = alert.cleared_at or max(_moment(newest or 0), alert.opened_at)
+        if alert.cleared_at is None and rules.by_id[alert.rule_id or 0].rule.silent:
+            end = changes.now  # silence is known to last
         untold = alert.told_at is None and alert.tell_at is None and alert.withdrawn_at is None
         if untold and alert.acknowledged_at is None and changes.now - end <= STALE:
             fresh.append(alert)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ LAG = 5 * SECOND
 """What is younger is evaluated again with the next batch: sources of one vehicle come a little out of step."""
 GRACE = 3 * SECOND
 """So long a reading may be on its way before its absence counts."""
+LONGEST_LOOKBACK = 86_400 * SECOND
 SKEW = 5 * SECOND
 """So far ahead of the portal's clock a device's may be; what is further waits until its time has come."""
 OLDEST = 7 * 86_400 * SECOND
@@ -72,6 +73,8 @@ def run(work: Work, settled: dict[int, int]) -> None:
     """Evaluate on from each vehicle's memory, which then is as of the settled time."""
     ids = sorted(settled)
     memories = {vehicle_id: memory for vehicle_id in ids if (memory := work.rows[vehicle_id].memory) is not None}
+    for vehicle_id, memory in memories.items():
+        memories[vehicle_id] = _informed(work, vehicle_id, memory)
     spans: list[tuple[int, int, int]] = []
     for vehicle_id in ids:
         start, end = memories[vehicle_id].time, until(work, work.rows[vehicle_id])
@@ -99,7 +102,14 @@ def replay_from(work: Work, row: Progress, base: Memory, first: int, levels: dic
         return _scan(work.rules, [(vehicle.pk, after, to)])
 
     total, stops = replay(
-        work.rules, work.chosen, vehicle, base, scan, [*moments, settle], until(work, row), work.now - GRACE
+        work.rules,
+        work.chosen,
+        vehicle,
+        _informed(work, vehicle.pk, base),
+        scan,
+        [*moments, settle],
+        until(work, row),
+        work.now - GRACE,
     )
     anew = {memory.time: memory for memory in stops}
     remade = checkpoints.replaced(levels, anew)
@@ -107,6 +117,31 @@ def replay_from(work: Work, row: Progress, base: Memory, first: int, levels: dic
     work.since[row.vehicle_id] = base.time
     row.memory = stops[-1]
     work.result.absorb(total)
+
+
+def _informed(work: Work, vehicle_id: int, memory: Memory) -> Memory:
+    """The memory with what was told lately of signals that no rule asked for when it was made."""
+    needs = work.rules.needs
+    missing = [signal for signal in needs.signals if signal not in set(memory.signals.tolist())]
+    if memory.asked == needs.key or not missing or not work.rules.rules:
+        return memory
+    lookback = min(max(entry.rule.lookback for entry in work.rules.rules), LONGEST_LOOKBACK)
+    frames = _scan(work.rules, [(vehicle_id, memory.time - lookback, memory.time)])
+    order = np.lexsort((-frames.sources, frames.times))
+    known = (memory.signals.tolist(), memory.times.tolist(), memory.values.tolist())
+    found = list(zip(*known, strict=True))
+    for signal in missing:
+        values = frames.values[order, int(np.flatnonzero(frames.signals == signal)[0])]
+        told = np.flatnonzero(~np.isnan(values))
+        if len(told):
+            found.append((signal, int(frames.times[order][told[-1]]), float(values[told[-1]])))
+    found.sort()
+    signals, times, values = zip(*found, strict=True) if found else ((), (), ())
+    newest = max(memory.newest, int(frames.times.max())) if len(frames.times) else memory.newest
+    return replace(
+        memory, newest=newest, signals=np.array(signals, np.int32), times=np.array(times, np.int64),
+        values=np.array(values, float), asked=needs.key,
+    )  # fmt: skip
 
 
 def _scan(rules: RuleSet, spans: list[tuple[int, int, int]]) -> Frames:

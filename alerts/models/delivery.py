@@ -118,6 +118,7 @@ class Delivery(models.Model):
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="deliveries")
     alert = models.ForeignKey("alerts.Alert", models.CASCADE, null=True, related_name="deliveries")
     kind = models.CharField(max_length=10, default="opened", help_text="opened, escalated, digest or test.")
+    step = models.PositiveSmallIntegerField(default=0, help_text="Of an escalation.")
     recipient = models.CharField(max_length=254)
     state = models.CharField(max_length=10, choices=DeliveryState.choices, default=DeliveryState.WAITING)
     due_at = models.DateTimeField(default=timezone.now)
@@ -133,7 +134,9 @@ class Delivery(models.Model):
         ordering = ["-created_at", "id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["alert", "channel", "recipient", "kind"], name="told_once", condition=~models.Q(alert=None)
+                fields=["alert", "channel", "recipient", "kind", "step"],
+                name="told_once",
+                condition=~models.Q(alert=None),
             )
         ]
         indexes = [

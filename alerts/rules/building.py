@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,11 @@ class Needs:
     fences: Mapping[int, Fence]
     position: tuple[int, int]
     """Ids of longitude and latitude."""
+
+    @property
+    def key(self) -> int:
+        """Names the set of signals."""
+        return zlib.crc32(np.array(self.signals, np.int32).tobytes())
 
 
 def needs_of(rules: Iterable[Rule], fences: Mapping[int, Fence], position: tuple[int, int]) -> Needs:
@@ -242,7 +248,7 @@ def memories_of(table: Table, needs: Needs) -> dict[int, Memory]:
         values[:, index], times[:, index] = filled[last], told[last]
     newest = table.any_frame()[last]
     known = ~np.isnan(values) & (last >= 0)[:, None]
-    memories = {}
+    memories, asked = {}, needs.key
     for place, vehicle in enumerate(table.vehicles.tolist()):
         some = known[place]
         kept = (
@@ -251,7 +257,7 @@ def memories_of(table: Table, needs: Needs) -> dict[int, Memory]:
             else (signals[some], times[place][some], values[place][some])
         )
         frame = int(newest[place]) if last[place] >= 0 else int(NEVER)
-        memories[vehicle] = Memory(int(table.settled[place]), frame, *kept)
+        memories[vehicle] = Memory(int(table.settled[place]), frame, kept[0], kept[1], kept[2], asked=asked)
     for signal, window in needs.windows:
         column, told = table.columns[signal], table.told[signal]
         for place, vehicle in enumerate(table.vehicles.tolist()):

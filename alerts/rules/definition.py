@@ -114,6 +114,11 @@ class Rule:
         return self.hold + max([0, *windows]) + max([0, *silences])
 
     @property
+    def silent(self) -> bool:
+        """Whether it is about data that does not come."""
+        return any(isinstance(leaf, NoData) for leaf in self.leaves)
+
+    @property
     def fences(self) -> set[int]:
         """The fences that it asks for."""
         return {leaf.fence for leaf in self.leaves if isinstance(leaf, AtFence)}

@@ -33,6 +33,8 @@ class Memory:
     values: Values = field(default_factory=lambda: NO_VALUES)
     tails: dict[Window, tuple[Times, Values]] = field(default_factory=dict)
     states: dict[int, tuple[int, State]] = field(default_factory=dict)
+    asked: int = 0
+    """For which signals it was made: `Needs.key`."""
 
     def state(self, rule: int, revision: int) -> State | None:
         """What a rule carries, where it is still the same rule."""
@@ -48,6 +50,7 @@ class _Packed(msgspec.Struct, array_like=True):
     values: bytes
     tails: list[tuple[int, int, bytes, bytes]]
     states: list[tuple[int, int, int | None, int | None, int | None, tuple[int, ...], tuple[int, ...]]]
+    asked: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -68,6 +71,7 @@ def pack(memory: Memory) -> bytes:
                 (rule, revision, s.raising, s.clearing, s.open, s.raisings, s.crossed)
                 for rule, (revision, s) in memory.states.items()
             ],
+            memory.asked,
         )
     )
 
@@ -86,6 +90,7 @@ def unpack(data: bytes | memoryview) -> Memory:
             for signal, window, times, values in packed.tails
         },
         {rule: (revision, State(a, b, c, d, e)) for rule, revision, a, b, c, d, e in packed.states},
+        packed.asked,
     )
 
 

@@ -101,6 +101,11 @@ async function subscribe(): Promise<string> {
   const body = JSON.stringify({ endpoint: made.endpoint, p256dh: text64(made.getKey("p256dh")), auth: text64(made.getKey("auth")), name: navigator.userAgent.slice(0, 100) });
   const answer = await fetch("/api/v1/push-browsers", { method: "POST", headers, body });
   if (!answer.ok) return ((await answer.json()) as { detail: string }).detail;
+  const me = (await (await fetch("/api/v1/auth/me")).json()) as { id: number };
+  const known = await fetch("/api/v1/channels?page_size=500");
+  if (!known.ok) return "Subscribed. An operator can make a channel of it.";
+  const mine = ((await known.json()) as { results: { kind: string; config: { user?: number } }[] }).results;
+  if (mine.some((each) => each.kind === "push" && each.config.user === me.id)) return "Subscribed.";
   const channel = await fetch("/api/v1/channels", { method: "POST", headers, body: JSON.stringify({ kind: "push", name: "My browsers" }) });
   return channel.ok ? "Subscribed. Rules can tell the channel “My browsers” now." : "Subscribed.";
 }

@@ -182,6 +182,64 @@ def test_a_text_is_compared(portal: Portal, team: Team) -> None:
     assert alert.value == "stopped"
 
 
+def test_a_new_rule_knows_what_was_told_lately(portal: Portal, team: Team) -> None:
+    make_rule(team)
+    now = time.time()
+    send(portal, team, (now - 30, {"engine.coolant_temp": 90.0, "engine.oil_temp": 140.0}))
+    evaluate()
+    rule = rule_save(
+        rule=AlertRule(organization=team.organization), user=team.users["admin"], name="Oil",
+        condition={"signal": "engine.oil_temp", "op": ">", "value": 266, "unit": "°F"},
+    )  # fmt: skip
+    timers.look_again()
+    assert not alerts_of(team)  # not before the present has passed the grace
+    time.sleep(3.1)
+    look_again_now(team)
+    Evaluation.objects.filter(vehicle=team.vehicle).update(look_again=timezone.now())
+    timers.look_again()
+    [alert] = alerts_of(team)
+    assert (alert.rule_id, alert.value, alert.evidence["shown"]) == (rule.pk, 140.0, "284 °F")
+
+
+def test_a_vehicles_own_threshold_has_the_rules_unit(portal: Portal, team: Team) -> None:
+    value = {"attribute": "oil_limit", "default": 300}
+    make_rule(team, {"signal": "engine.oil_temp", "op": ">", "value": value, "unit": "°F"}, name="Oil")
+    team.vehicle.attributes = {"oil_limit": 250}
+    team.vehicle.save()
+    now = time.time()
+    send(portal, team, (now - 5, {"engine.oil_temp": 120.0}))
+    evaluate()
+    assert not alerts_of(team)
+    send(portal, team, (now - 4, {"engine.oil_temp": 122.0}))
+    evaluate()
+    assert len(alerts_of(team)) == 1
+
+
+def test_a_clock_that_runs_ahead_silences_nobody(portal: Portal, team: Team) -> None:
+    make_rule(team)
+    make_rule(team, {"no_data": "PT2M"}, name="Silent")
+    now = time.time()
+    send(portal, team, (now + 250, {"engine.coolant_temp": 90.0}), source="fast")
+    evaluate()
+    hot(portal, team, (-1, 115))
+    evaluate()
+    [alert] = alerts_of(team)
+    assert alert.rule_name == "Coolant hot"
+
+
+def test_late_data_that_joins_two_episodes_leaves_one(portal: Portal, team: Team) -> None:
+    make_rule(team, clear_lasting=60 * S)
+    hot(portal, team, (-290, 115), (-270, 90), (-200, 115), (-5, 115))
+    evaluate()
+    assert len(alerts_of(team)) == 2
+    hot(portal, team, (-230, 115))
+    evaluate()
+    Evaluation.objects.filter(vehicle=team.vehicle, correct_from__isnull=False).update(correct_after=timezone.now())
+    timers.correct()
+    [alert] = alerts_of(team)
+    assert alert.cleared_at is None
+
+
 def test_a_changed_rule_begins_anew(portal: Portal, team: Team) -> None:
     rule = make_rule(team)
     hot(portal, team, (-5, 115))
