@@ -17,7 +17,7 @@ from django.db import transaction
 
 from alerts.evaluation import checkpoints, compiled, work
 from alerts.evaluation.compiled import RuleSet
-from alerts.evaluation.work import LAG, OLDEST, SECOND, Work
+from alerts.evaluation.work import OLDEST, SECOND, Work
 from alerts.rules.memory import Memory
 from fleet.accounts.models import Organization
 from telemetry import store
@@ -103,13 +103,13 @@ def _advance(held: Work, found: dict[int, _New]) -> None:
             held.gaps[vehicle_id] = (row.newest, new.first - 1)
         row.newest = max(row.newest or last, last)
         if row.memory is None:
-            begin = min(held.now, max(new.first, held.rules.since, held.now - OLDEST))
+            begin = max(min(new.first, held.now - SILENT), held.rules.since, held.now - OLDEST)
             row.memory = Memory(begin - 1)
             held.fresh.add(vehicle_id)
         elif new.first <= row.memory.time:
             late[vehicle_id] = new
             continue
-        settled[vehicle_id] = max(row.memory.time, work.until(held, row) - LAG)
+        settled[vehicle_id] = work.settle(held, row)
     if late:
         settled |= _late(held, late)
     if settled:
@@ -131,5 +131,5 @@ def _late(held: Work, late: dict[int, _New]) -> dict[int, int]:
         else:
             row.correct_from = min(row.correct_from or first, first)
             row.correct_after = row.correct_after or held.now + DEBOUNCE
-            onward[vehicle_id] = max(row.memory.time, work.until(held, row) - LAG)
+            onward[vehicle_id] = work.settle(held, row)
     return onward

@@ -57,11 +57,7 @@ def _apart(organization: Organization, rules: RuleSet, ids: list[int], do: _Do) 
 def _look(organization: Organization, rules: RuleSet, ids: list[int]) -> None:
     with transaction.atomic():
         held = work.begin(organization, rules, ids)
-        settled = {
-            v: max(row.memory.time, work.until(held, row) - work.LAG)
-            for v, row in held.rows.items()
-            if row.memory is not None
-        }
+        settled = {v: work.settle(held, row) for v, row in held.rows.items() if row.memory is not None}
         if settled:
             work.run(held, settled)
         told = work.finish(held)

@@ -69,6 +69,12 @@ def until(work: Work, row: Progress) -> int:
     return min(row.newest or 0, work.now + SKEW)
 
 
+def settle(work: Work, row: Progress) -> int:
+    """As of when a vehicle's next memory is: some seconds before its newest frame, or before now."""
+    assert row.memory is not None
+    return max(row.memory.time, min(row.newest or 0, work.now) - LAG)
+
+
 def run(work: Work, settled: dict[int, int]) -> None:
     """Evaluate on from each vehicle's memory, which then is as of the settled time."""
     ids = sorted(settled)
@@ -94,8 +100,8 @@ def replay_from(work: Work, row: Progress, base: Memory, first: int, levels: dic
     """Evaluate a vehicle anew from an older memory, and remake the memories that data from ``first`` on spoilt."""
     assert row.memory is not None
     assert row.newest is not None
-    settle = max(row.memory.time, until(work, row) - LAG)
-    moments = [moment for moment in checkpoints.times_from(levels, first) if moment < settle]
+    last = settle(work, row)
+    moments = [moment for moment in checkpoints.times_from(levels, first) if moment < last]
     vehicle = work.vehicles[row.vehicle_id]
 
     def scan(after: int, to: int) -> Frames:
@@ -107,7 +113,7 @@ def replay_from(work: Work, row: Progress, base: Memory, first: int, levels: dic
         vehicle,
         _informed(work, vehicle.pk, base),
         scan,
-        [*moments, settle],
+        [*moments, last],
         until(work, row),
         work.now - GRACE,
     )
