@@ -97,7 +97,7 @@ def load(organization: Organization, *, held: bool = False) -> RuleSet | None:
         return None
     zone = organization.time_zone
     stale = [pk for pk, revision in known.items() if _rules.get(pk, (None,))[0] != (revision, zone)]
-    fences = _fences_of(organization)
+    fences = fences_of(organization)
     if stale:
         rows = organization.alert_rules.filter(pk__in=stale).prefetch_related("vehicles", "groups")
         for row in rows:
@@ -105,7 +105,7 @@ def load(organization: Organization, *, held: bool = False) -> RuleSet | None:
     rules = tuple(c for pk in sorted(known) if (c := _rules[pk][1] if pk in _rules else None) is not None)
     if not rules:
         return None
-    return RuleSet(rules, needs_of([c.rule for c in rules], fences, _position()))
+    return RuleSet(rules, needs_of([c.rule for c in rules], fences, position_signals()))
 
 
 def _compile(row: AlertRule, organization: Organization, fences: set[int]) -> Compiled | None:
@@ -138,7 +138,8 @@ def rule_of(row: AlertRule, organization: Organization, fences: set[int]) -> Rul
     )  # fmt: skip
 
 
-def _fences_of(organization: Organization) -> dict[int, Fence]:
+def fences_of(organization: Organization) -> dict[int, Fence]:
+    """The organization's fences, prepared."""
     found = {}
     for pk, updated_at in organization.geofences.values_list("pk", "updated_at"):
         known = _fences.get(pk)
@@ -149,19 +150,10 @@ def _fences_of(organization: Organization) -> dict[int, Fence]:
     return found
 
 
-def fences_of(organization: Organization) -> dict[int, Fence]:
-    """The organization's fences, prepared."""
-    return _fences_of(organization)
-
-
-def _position() -> tuple[int, int]:
-    catalog = directory.catalog()
-    return catalog["location.longitude"][0], catalog["location.latitude"][0]
-
-
 def position_signals() -> tuple[int, int]:
     """The ids of longitude and latitude."""
-    return _position()
+    catalog = directory.catalog()
+    return catalog["location.longitude"][0], catalog["location.latitude"][0]
 
 
 def whom(rules: RuleSet, vehicle_ids: Sequence[int]) -> tuple[dict[int, Vehicle], dict[int, set[int]]]:
