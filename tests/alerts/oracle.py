@@ -150,7 +150,7 @@ def episodes(rule: Rule, history: History, horizon: int) -> list[tuple[int, int 
         moments |= {t + leaf.lasting for leaf in rule.leaves if isinstance(leaf, NoData)}
     if rule.schedule is not None and history.instants:
         first = history.instants[0] // 60_000_000 * 60_000_000
-        moments |= set(range(first, horizon, 60_000_000))
+        moments |= set(range(first, horizon + 1, 60_000_000))
     moments = {t for t in moments if (not history.instants or t >= history.instants[0]) and t <= horizon}
     ordered = sorted(moments)
     conditions = [truth(rule.condition, rule, history, t) for t in ordered]

@@ -112,6 +112,7 @@ def test_a_connection_that_needs_a_new_sign_in(team: Team, strangers: Team) -> N
         connected_at=now,
         state="reconnect",
         error="consent withdrawn",
+        told_at=now,
     )
     CloudVehicle.objects.create(
         organization=team.organization, account=account, vehicle=team.vehicle, remote_id=uuid.uuid4(), connected_at=now
