@@ -169,6 +169,19 @@ def test_a_busy_portal_is_given_time(spool: Spool) -> None:
     assert receiver.times[1] - receiver.times[0] >= 2
 
 
+def test_a_stop_that_comes_before_the_wait_for_the_portal_shortens_it(spool: Spool) -> None:
+    spool.add(blocks(0), 10)
+    receiver = Receiver(503)
+    uplink = Uplink(HttpCarrier(receiver.url, "mpd_x"), spool)
+    uplink.start()
+    uplink.hurry()
+    begun = time.monotonic()
+    assert not uplink.drain(60)
+    assert time.monotonic() - begun < 30
+    uplink.stop()
+    assert spool.depth() == 1
+
+
 def test_one_bad_batch_does_not_hold_the_others(spool: Spool) -> None:
     for i in range(5):
         spool.add(blocks(i * 10), 10)

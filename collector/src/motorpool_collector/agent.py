@@ -46,14 +46,14 @@ class Agent:
         self._uplink = uplink
         self._builder = BatchBuilder(vehicle)
         self._tuning = tuning
-        self._stopping = threading.Event()
+        self._stopping = False
         self._counting = threading.Lock()
         self._listeners: List[Callable[[str, List[Frame]], None]] = []
         self._reported = -1
 
     def stop(self) -> None:
-        """End `run` soon; safe in a signal handler."""
-        self._stopping.set()
+        """End `run` soon; safe in a signal handler, which an `Event`'s lock would not be."""
+        self._stopping = True
 
     def listen(self, listener: Callable[[str, List[Frame]], None]) -> None:
         """Call ``listener`` with each source's frames, in the driver's thread."""
@@ -123,11 +123,11 @@ class Agent:
         for runner in self.runners:
             runner.start()
         try:
-            while not self._stopping.is_set() and (end is None or time.monotonic() < end):
+            while not self._stopping and (end is None or time.monotonic() < end):
                 if all(runner.ended for runner in self.runners):
                     break
                 pause = FLUSH_SECONDS if end is None else min(FLUSH_SECONDS, max(0.0, end - time.monotonic()))
-                self._stopping.wait(pause)
+                time.sleep(pause)
                 if time.monotonic() >= status_at:
                     status_at = time.monotonic() + STATUS_SECONDS
                     self._report()

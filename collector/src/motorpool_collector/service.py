@@ -16,7 +16,7 @@ from motorpool_collector.screen import ScreenServer, host_and_port
 from motorpool_collector.settings import Settings
 from motorpool_collector.spool import Spool
 from motorpool_collector.tuning import Tuning
-from motorpool_collector.uplink import Uplink
+from motorpool_collector.uplink import HURRIED_SECONDS, Uplink
 
 BRIDGE_PORT, SCREEN_PORT = 8766, 8765
 DRAIN_SECONDS = 86_400.0
@@ -41,15 +41,14 @@ def run(config: Config, options: argparse.Namespace) -> int:
 
     def stop(*_: object) -> None:
         agent.stop()
-        uplink.interrupt()
+        uplink.hurry()
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
     try:
         agent.run(options.duration, progress)
-        # A replay is done when the portal has it; whoever stops an agent does not want to wait.
         whole = all(driver.finished for driver in drivers)
-        drained = uplink.drain(DRAIN_SECONDS if whole else 2)
+        drained = uplink.drain(DRAIN_SECONDS if whole else HURRIED_SECONDS)  # a replay is done when the portal has it
     finally:
         for part in parts:
             part.stop()

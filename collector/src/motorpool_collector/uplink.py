@@ -25,6 +25,8 @@ BACKLOG_FRAMES = 9_000
 BACKLOG_DEPTH = 4
 """From so many waiting batches on the second lane helps."""
 LOOK_SECONDS = 0.5
+HURRIED_SECONDS = 2.0
+"""Whoever stops an agent does not want to wait."""
 NEVER = (400, 411, 413, 415, 422)
 """Answers that the same batch would get for ever."""
 
@@ -47,7 +49,7 @@ class Uplink:
         self._idle = threading.Event()
         self._counting = threading.Lock()
         self._away = False
-        self._draining = False
+        self._hurried = False
         self._threads = [
             threading.Thread(target=self._work, args=(backlog,), name=name, daemon=True)
             for name, backlog in (("uplink", False), ("uplink-backlog", True))
@@ -64,18 +66,17 @@ class Uplink:
         self._wake.set()
 
     def drain(self, seconds: float) -> bool:
-        """Wait until everything spooled is committed; false after ``seconds``, or where `interrupt` ends the wait."""
+        """Wait until everything spooled is committed; false after ``seconds``, or a moment after `hurry`."""
         self.notify()
-        self._draining = True
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self._draining:
+        started = time.monotonic()
+        while time.monotonic() < started + (min(seconds, HURRIED_SECONDS) if self._hurried else seconds):
             if self._idle.wait(0.1) and not self.spool.depth():
                 return True
         return False
 
-    def interrupt(self) -> None:
-        """End a wait in `drain`; safe in a signal handler."""
-        self._draining = False
+    def hurry(self) -> None:
+        """Let `drain` wait no longer than a moment, whether it has begun or not; safe in a signal handler."""
+        self._hurried = True
 
     def stop(self) -> None:
         """End the threads; what is not sent stays spooled."""
