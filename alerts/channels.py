@@ -35,7 +35,7 @@ class Undelivered(Exception):
 
 @dataclass(frozen=True)
 class Line:
-    """One alert as a message tells of it."""
+    """One alert as a message tells of it; ``ended`` is empty while it stands."""
 
     alert_id: int
     rule: str
@@ -43,6 +43,7 @@ class Line:
     severity: str
     state: str
     opened: str
+    ended: str
     value: str
     url: str
 
@@ -62,9 +63,8 @@ class Message:
         """In a few words, for what shows only those."""
         if len(self.lines) == 1:
             line = self.lines[0]
-            return (
-                f"{line.vehicle}: {line.rule}" + (f" ({line.value})" if line.value else "") + f", since {line.opened}"
-            )
+            when = f"from {line.opened} to {line.ended}" if line.ended else f"since {line.opened}"
+            return f"{line.vehicle}: {line.rule}" + (f" ({line.value})" if line.value else "") + f", {when}"
         return ", ".join(f"{line.vehicle}: {line.rule}" for line in self.lines[:10])
 
 

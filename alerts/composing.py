@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,25 +16,25 @@ from alerts.news import summary
 from telemetry.units import rounded
 
 MOST_IN_BODY = 1_000
+_BEGINNINGS = {"escalated": "Still open: ", "cleared": "Over: "}
 
 
 def message_of(delivery: Delivery) -> Message:
     """What a delivery of one alert, or a test, says."""
     channel = delivery.channel
     if delivery.alert is None:
-        line = Line(0, "Test", "no vehicle", "info", "test", "now", "", f"{settings.BASE_URL}/channels")
+        line = Line(0, "Test", "no vehicle", "info", "test", "now", "", "", f"{settings.BASE_URL}/channels")
         body = {"type": "test", "id": str(delivery.pk), "channel": channel.pk}
         return Message(delivery, f"Test of {channel.name}", [line], body, line.url)
     line = line_of(delivery.alert, channel)
     body = {"type": f"alert.{delivery.kind}", "id": str(delivery.pk), "url": line.url, "alert": summary(delivery.alert)}
-    again = "Still open: " if delivery.kind == "escalated" else ""
-    subject = f"{again}{line.rule} – {line.vehicle}"
+    subject = f"{_BEGINNINGS.get(delivery.kind, '')}{line.rule} – {line.vehicle}"
     return Message(delivery, subject, [line], body, line.url)
 
 
 def digest_of(delivery: Delivery, members: Sequence[Delivery]) -> Message:
     """What one message for many says; every alert is named."""
-    alerts = [member.alert for member in members if member.alert is not None]
+    alerts = list({member.alert.pk: member.alert for member in members if member.alert is not None}.values())
     lines = [line_of(alert, delivery.channel) for alert in alerts]
     url = f"{settings.BASE_URL}/alerts"
     body = {
@@ -42,15 +43,20 @@ def digest_of(delivery: Delivery, members: Sequence[Delivery]) -> Message:
     }  # fmt: skip
     worst = {line.severity for line in lines}
     word = next((s for s in ("critical", "warning", "info") if s in worst), "info")
-    return Message(delivery, f"{len(lines)} alerts, the worst {word}", lines, body, url)
+    subject = f"{len(lines)} alerts, the worst {word}" if len(lines) != 1 else f"{lines[0].rule} – {lines[0].vehicle}"
+    return Message(delivery, subject, lines, body, url)
 
 
 def line_of(alert: Alert, channel: Channel) -> Line:
     """An alert in the organization's time zone."""
     zone = ZoneInfo(channel.organization.time_zone)
-    opened = timezone.localtime(alert.opened_at, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+    def local(moment: datetime | None) -> str:
+        return timezone.localtime(moment, zone).strftime("%Y-%m-%d %H:%M:%S %Z") if moment else ""
+
     return Line(
-        alert.pk, alert.rule_name, alert.vehicle.name, alert.severity, alert.state, opened,
+        alert.pk, alert.rule_name, alert.vehicle.name, alert.severity, alert.state, local(alert.opened_at),
+        local(alert.cleared_at or alert.withdrawn_at),
         alert.evidence.get("shown") or words_of(alert.value),
         f"{settings.BASE_URL}/alerts/{alert.pk}",
     )  # fmt: skip

@@ -5,14 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from alerts import news
-from alerts.models import Alert, AlertEvent, EventKind
+from alerts.models import Alert, AlertEvent, AlertQuerySet, EventKind
+from alerts.telling import announce
 from fleet.accounts.models import User
 from fleet.lib.errors import MotorpoolError
 
 LONGEST_SNOOZE = timedelta(days=30)
+KEPT = timedelta(days=730)
+"""So long an alert that is over stays in the history."""
 
 
 def acknowledge(*, alert: Alert, user: User) -> Alert:
@@ -39,6 +43,7 @@ def resolve(*, alert: Alert, user: User, words: str = "") -> Alert:
             row.tell_at = row.escalate_at = None
             fields = ("cleared_at", "resolved_at", "acknowledged_at", "acknowledged_by", "tell_at", "escalate_at")
             _save(row, user, EventKind.RESOLVED, words, *fields)
+            transaction.on_commit(announce((), [row], row.resolved_at).after_commit)
     news.publish([row])
     return row
 
@@ -85,15 +90,32 @@ def comment(*, alert: Alert, user: User, words: str) -> AlertEvent:
 
 def clear_archived() -> int:
     """Clear the open alerts of vehicles that were archived; returns how many."""
+    return clear(Alert.objects.filter(vehicle__archived_at__isnull=False), "The vehicle was archived.")
+
+
+@transaction.atomic
+def clear(alerts: AlertQuerySet, words: str) -> int:
+    """Clear those of some alerts that are open: what they tell of is no longer looked at; returns how many."""
     now = timezone.now()
-    with transaction.atomic():
-        alerts = list(Alert.objects.open().filter(vehicle__archived_at__isnull=False).select_for_update(of=("self",)))
-        Alert.objects.filter(pk__in=[a.pk for a in alerts]).update(cleared_at=now, tell_at=None, escalate_at=None)
-        words = "The vehicle was archived."
-        AlertEvent.objects.bulk_create(
-            [AlertEvent(alert=alert, kind=EventKind.CLEARED, words=words, at=now) for alert in alerts]
-        )
-    return len(alerts)
+    rows = list(alerts.open().select_related("vehicle").order_by("pk").select_for_update(of=("self",)))
+    for alert in rows:
+        alert.cleared_at, alert.tell_at, alert.escalate_at = max(now, alert.opened_at), None, None
+    Alert.objects.write_times(rows)
+    AlertEvent.objects.bulk_create(
+        [AlertEvent(alert=alert, kind=EventKind.CLEARED, words=words, at=now) for alert in rows], batch_size=1_000
+    )
+    told = announce((), rows, now)
+    told.news = rows
+    transaction.on_commit(told.after_commit)
+    return len(rows)
+
+
+def trim() -> int:
+    """Forget alerts that were over long ago, with all that hangs on them, some at a time; returns how many."""
+    over = Alert.objects.filter(Q(cleared_at__isnull=False) | Q(withdrawn_at__isnull=False))
+    ids = list(over.filter(opened_at__lt=timezone.now() - KEPT).order_by().values_list("pk", flat=True)[:10_000])
+    Alert.objects.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 def _locked(alert: Alert) -> Alert:

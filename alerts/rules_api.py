@@ -77,6 +77,7 @@ class RuleInput(serializers.Serializer[Any]):
     within = Duration(required=False)
     hold = Duration(required=False)
     cooldown = Duration(required=False)
+    tell_cleared = serializers.BooleanField(required=False)
     schedule = serializers.JSONField(required=False, allow_null=True)
     channels = serializers.ListField(child=serializers.IntegerField(), required=False, max_length=50)
     escalations = Step(many=True, required=False)
@@ -140,6 +141,7 @@ def shape(rule: AlertRule) -> dict[str, Any]:
     return {
         "id": rule.pk, "name": rule.name, "severity": rule.severity, "enabled": rule.enabled, "vehicles": scope,
         "condition": rule.condition, "clear": rule.clear, "times": rule.times, "schedule": rule.schedule,
+        "tell_cleared": rule.tell_cleared,
         **{name: durations.iso(getattr(rule, field)) for name, field in DURATIONS.items()},
         "channels": [channel.pk for channel in rule.channels.all()],
         "escalations": [

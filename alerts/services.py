@@ -12,15 +12,13 @@ from django.utils import timezone
 from alerts import wire
 from alerts.channels import carrier
 from alerts.evaluation import compiled
+from alerts.handling import clear
 from alerts.models import (
-    Alert,
-    AlertEvent,
     AlertRule,
     Channel,
     ChannelKind,
     Escalation,
     Evaluation,
-    EventKind,
     Geofence,
 )
 from alerts.rules.fences import NoFence, fence_of
@@ -85,7 +83,7 @@ def rule_save(
             step.rule = rule
             step.save()
     if anew:
-        close_open(rule, "The rule was changed.")
+        clear(rule.alerts.all(), "The rule was changed.")
     if new or anew:
         # What was told lately counts for it too, and nobody has to tell it again.
         Evaluation.objects.filter(organization=rule.organization).update(look_again=timezone.now())
@@ -122,17 +120,9 @@ def check(rule: AlertRule) -> None:
 @transaction.atomic
 def rule_delete(*, rule: AlertRule, user: User, request: Any = None) -> None:
     """Delete a rule; its alerts stay, those that are open are cleared."""
-    close_open(rule, "The rule was deleted.")
+    clear(rule.alerts.all(), "The rule was deleted.")
     audit("alert_rule.deleted", organization=rule.organization, user=user, target=rule, request=request)
     rule.delete()
-
-
-def close_open(rule: AlertRule, words: str) -> None:
-    """Clear the open alerts of a rule that no longer says what they say."""
-    now = timezone.now()
-    alerts = list(Alert.objects.open().filter(rule=rule))
-    AlertEvent.objects.bulk_create([AlertEvent(alert=a, kind=EventKind.CLEARED, words=words, at=now) for a in alerts])
-    Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(cleared_at=now, tell_at=None, escalate_at=None)
 
 
 @transaction.atomic

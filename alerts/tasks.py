@@ -40,8 +40,9 @@ def tell_due() -> None:
 
 @shared_task
 def trim() -> None:
-    """Clear what archived vehicles left open, and forget old messages."""
+    """Clear what archived vehicles left open, and forget old alerts and messages."""
     handling.clear_archived()
+    handling.trim()
     delivering.trim()
 
 

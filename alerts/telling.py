@@ -1,8 +1,11 @@
-"""Tell people of alerts: whom, and at most once per rule, vehicle and cool-down. Channels carry it out afterwards."""
+"""Tell people of alerts: whom, and at most once per rule, vehicle and cool-down. Channels carry it out afterwards.
+
+First `choose` marks alerts that are about to be saved, then `announce` writes the messages of those that were.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,7 +21,6 @@ class Told:
     """What has been written, and is to be made known once it is committed."""
 
     news: list[Alert] = field(default_factory=list)
-    events: list[AlertEvent] = field(default_factory=list)
     deliveries: int = 0
 
     def after_commit(self) -> None:
@@ -28,14 +30,17 @@ class Told:
             bell.announce("alerts.tasks.deliver", expires=30)
 
 
-def tell(alerts: Sequence[Alert], now: datetime) -> Told:
-    """Write the messages of some alerts, or when they are due where a cool-down runs; the caller writes the events."""
-    told = Told()
+Chosen = Sequence[tuple[Alert, AlertRule]]
+"""Alerts that are told now, with their rules."""
+
+
+def choose(alerts: Sequence[Alert], now: datetime) -> Chosen:
+    """Mark which alerts are told now, and the others with when their cool-down ends; the caller saves them."""
+    chosen: list[tuple[Alert, AlertRule]] = []
     if not alerts:
-        return told
+        return chosen
     rules = _rules({alert.rule_id for alert in alerts if alert.rule_id is not None})
     last = _last_told(alerts)
-    due: list[Alert] = []
     for alert in alerts:
         rule = rules.get(alert.rule_id or 0)
         if rule is None:
@@ -50,17 +55,29 @@ def tell(alerts: Sequence[Alert], now: datetime) -> Told:
         alert.escalate_at = None
         if first is not None and alert.cleared_at is None:
             alert.escalate_at = max(now + first.after, alert.snoozed_until or now)
-        due.append(alert)
-    Alert.objects.bulk_update(alerts, ["tell_at", "told_at", "escalate_at"], batch_size=1_000)
+        chosen.append((alert, rule))
+    return chosen
+
+
+def announce(chosen: Chosen, ended: Sequence[Alert], now: datetime) -> Told:
+    """Write the messages of saved alerts: of chosen ones, and of told ones that ended where their rule wants that."""
+    over = [alert for alert in ended if alert.told_at is not None and alert.told_at < now]
+    rules = _rules({alert.rule_id for alert in over if alert.rule_id is not None}, tell_cleared=True)
+    pairs = [("opened", alert, rule) for alert, rule in chosen]
+    pairs += [("cleared", alert, rules[alert.rule_id or 0]) for alert in over if alert.rule_id in rules]
     deliveries = [
         delivery
-        for alert in due
-        for channel in rules[alert.rule_id or 0].channels.all()
-        for delivery in messages_of(alert, channel, "opened", now)
+        for kind, alert, rule in pairs
+        for channel in _told_by(rule, alert)
+        for delivery in messages_of(alert, channel, kind, now)
     ]
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True, batch_size=1_000)
-    told.deliveries = len(deliveries)
-    return told
+    return Told(deliveries=len(deliveries))
+
+
+def _told_by(rule: AlertRule, alert: Alert) -> list[Channel]:
+    """The rule's channels, and those to which the alert was escalated."""
+    return [*rule.channels.all(), *(step.channel for step in list(rule.escalations.all())[: alert.escalated])]
 
 
 def messages_of(alert: Alert | None, channel: Channel, kind: str, now: datetime) -> list[Delivery]:
@@ -85,9 +102,13 @@ def recipients_of(channel: Channel) -> list[str]:
     return [f"{channel.kind}:{channel.pk}"]
 
 
-def _rules(ids: Iterable[int]) -> dict[int, AlertRule]:
+def _rules(ids: set[int], **asked: bool) -> dict[int, AlertRule]:
+    if not ids:
+        return {}
     channels = Channel.objects.filter(disabled_at=None).prefetch_related("recipients")
-    rows = AlertRule.objects.filter(pk__in=set(ids)).prefetch_related(Prefetch("channels", channels), "escalations")
+    steps = Escalation.objects.select_related("channel").prefetch_related("channel__recipients")
+    rows = AlertRule.objects.filter(pk__in=ids, **asked)
+    rows = rows.prefetch_related(Prefetch("channels", channels), Prefetch("escalations", steps))
     return {rule.pk: rule for rule in rows}
 
 
@@ -112,7 +133,9 @@ def tell_due(now: datetime) -> int:
     )
     waiting = [alert for alert in alerts if alert.snoozed_until is None or alert.snoozed_until <= now]
     Alert.objects.open().filter(tell_at__lte=now, acknowledged_at__isnull=False).update(tell_at=None)
-    told = tell(waiting, now)
+    chosen = choose(waiting, now)
+    Alert.objects.write_times(waiting)
+    told = announce(chosen, (), now)
     if told.deliveries:
         bell.announce("alerts.tasks.deliver", expires=30)
     return len(waiting)

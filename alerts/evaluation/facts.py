@@ -18,7 +18,7 @@ from django.utils.module_loading import import_string
 from alerts import wire
 from alerts.evaluation.evidence import freeze_frames
 from alerts.models import Alert, AlertEvent, AlertRule, EventKind
-from alerts.telling import Told, tell
+from alerts.telling import Told, announce, choose
 from fleet.accounts.models import Organization
 from vehicles.models import Vehicle
 
@@ -124,12 +124,13 @@ def _look(rule: AlertRule) -> Told:
             alert.value = words
             events.append(AlertEvent(alert=alert, kind=EventKind.CORRECTED, words=words, at=now))
             Alert.objects.filter(pk=alert.pk).update(evidence=alert.evidence, value=words)
-    Alert.objects.bulk_update(gone, ["cleared_at", "tell_at", "escalate_at"], batch_size=1_000)
+    chosen = choose(made, now)
+    Alert.objects.write_times(gone)
     Alert.objects.bulk_create(made, batch_size=1_000)
     events += [AlertEvent(alert=alert, kind=EventKind.OPENED, at=alert.opened_at) for alert in made]
-    told = tell(made, now)
-    AlertEvent.objects.bulk_create([*events, *told.events], batch_size=1_000)
-    told.news += [*made, *gone]
+    AlertEvent.objects.bulk_create(events, batch_size=1_000)
+    told = announce(chosen, gone, now)
+    told.news = [*made, *gone]
     return told
 
 

@@ -17,7 +17,7 @@ from alerts.evaluation.compiled import Compiled, RuleSet
 from alerts.evaluation.engine import Evaluated, Finding, Key
 from alerts.evaluation.progress import Progress
 from alerts.models import Alert, AlertEvent, EventKind
-from alerts.telling import Told, tell
+from alerts.telling import Told, announce, choose
 from telemetry import store
 from telemetry.store import wire
 from vehicles.models import Vehicle
@@ -38,6 +38,7 @@ class _Changes:
     now: datetime
     made: list[tuple[Alert, Compiled, Finding]] = field(default_factory=list)
     changed: list[Alert] = field(default_factory=list)
+    ended: list[Alert] = field(default_factory=list)
     events: list[AlertEvent] = field(default_factory=list)
 
     def note(self, alert: Alert, kind: EventKind, words: str = "", at: datetime | None = None) -> None:
@@ -133,10 +134,13 @@ def _match(
             changes.made.append((alert, compiled, finding))
     for alert in left:
         if alert.opened_at > since:
+            if alert.cleared_at is None:
+                changes.ended.append(alert)
             alert.withdrawn_at = changes.now
             changes.note(alert, EventKind.WITHDRAWN, "Late readings show that the condition did not hold.")
         elif alert.cleared_at is None:
             alert.cleared_at = changes.now
+            changes.ended.append(alert)
             changes.note(alert, EventKind.CLEARED, "The rule is no longer for this vehicle.")
         else:
             continue
@@ -156,6 +160,8 @@ def _adjust(changes: _Changes, alert: Alert, opened: datetime, cleared: datetime
         if alert.cleared_at is None and alert.told_at is None and alert.tell_at is None:
             changes.changed.append(alert)  # told, once the data has come to the present
         return
+    if before[1] is None and alert.cleared_at is not None:
+        changes.ended.append(alert)
     if before == (opened, None):
         changes.note(alert, EventKind.CLEARED, at=alert.cleared_at)
     else:
@@ -177,19 +183,18 @@ def _write(changes: _Changes, rules: RuleSet, rows: Mapping[int, Progress]) -> T
             fresh.append(alert)
         if alert.cleared_at is not None or alert.withdrawn_at is not None:
             alert.tell_at = alert.escalate_at = None
+    chosen = choose(fresh, changes.now)
     # What ends first makes room for what begins: one open alert per rule and vehicle.
     for still_open in (False, True):
-        part = [a for a in changes.changed if (a.cleared_at is None and a.withdrawn_at is None) is still_open]
-        Alert.objects.bulk_update(
-            part, ["opened_at", "cleared_at", "withdrawn_at", "tell_at", "escalate_at"], batch_size=1_000
+        Alert.objects.write_times(
+            [a for a in changes.changed if (a.cleared_at is None and a.withdrawn_at is None) is still_open]
         )
     Alert.objects.bulk_create(made, batch_size=1_000)
     for alert in made:
         changes.note(alert, EventKind.OPENED, at=alert.opened_at)
         if alert.cleared_at is not None:
             changes.note(alert, EventKind.CLEARED, at=alert.cleared_at)
-    told = tell(fresh, changes.now)
-    changes.events += told.events
     AlertEvent.objects.bulk_create(changes.events, batch_size=1_000)
-    told.news += [alert for alert in (*made, *changes.changed) if alert not in told.news]
+    told = announce(chosen, changes.ended, changes.now)
+    told.news = [*made, *changes.changed]
     return told

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.db import models
+from collections.abc import Sequence
+
+from django.db import connection, models
 from django.utils import timezone
 
 from alerts.models.rules import AlertRule, Severity
@@ -37,6 +39,21 @@ class AlertQuerySet(models.QuerySet["Alert"]):
             case "withdrawn":
                 return self.filter(withdrawn_at__isnull=False)
         return self.standing()
+
+    def write_times(self, alerts: Sequence[Alert]) -> None:
+        """Write all times of saved alerts that evaluation or telling changes: one statement."""
+        if not alerts:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE alerts_alert a SET {', '.join(f'{name} = v.{name}' for name in _CHANGING)}"
+                f" FROM unnest(%s::int8[]{', %s::timestamptz[]' * len(_CHANGING)}) AS v (id, {', '.join(_CHANGING)})"
+                " WHERE a.id = v.id",
+                [[a.pk for a in alerts], *([getattr(a, name) for a in alerts] for name in _CHANGING)],
+            )
+
+
+_CHANGING = ("opened_at", "cleared_at", "withdrawn_at", "tell_at", "told_at", "escalate_at")
 
 
 class Alert(models.Model):

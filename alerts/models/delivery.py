@@ -117,7 +117,7 @@ class Delivery(models.Model):
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="deliveries")
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="deliveries")
     alert = models.ForeignKey("alerts.Alert", models.CASCADE, null=True, related_name="deliveries")
-    kind = models.CharField(max_length=10, default="opened", help_text="opened, escalated, digest or test.")
+    kind = models.CharField(max_length=10, default="opened", help_text="opened, escalated, cleared, digest or test.")
     step = models.PositiveSmallIntegerField(default=0, help_text="Of an escalation.")
     recipient = models.CharField(max_length=254)
     state = models.CharField(max_length=10, choices=DeliveryState.choices, default=DeliveryState.WAITING)

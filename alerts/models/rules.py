@@ -60,6 +60,7 @@ class AlertRule(models.Model):
     within = models.DurationField(default=timedelta(0))
     hold = models.DurationField(default=timedelta(minutes=10), help_text="For how long a value counts once told.")
     cooldown = models.DurationField(default=timedelta(minutes=15), help_text="Nobody is told again sooner.")
+    tell_cleared = models.BooleanField(default=False, help_text="Whoever was told of it is told when it is over.")
     schedule = models.JSONField(null=True, blank=True)
     channels = models.ManyToManyField("alerts.Channel", related_name="rules", blank=True)
     revision = models.PositiveIntegerField(default=1)

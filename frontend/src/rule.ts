@@ -11,6 +11,7 @@ interface Rule {
   name: string;
   severity: string;
   enabled: boolean;
+  tell_cleared: boolean;
   vehicles: "all" | { vehicles: number[]; groups: string[]; tags: string[] };
   condition: Condition;
   clear: Condition | null;
@@ -79,7 +80,7 @@ function ruleOf(): Record<string, unknown> {
     name: field("name").value, severity: field("severity").value, enabled: field("enabled").checked, condition,
     clear: separate ? { ...first, op: OPPOSITE[String(first["op"])], value: Number(field("clear_value").value) } : null,
     for: duration("for"), clear_for: duration("clear_for"), hold: duration("hold"), cooldown: duration("cooldown"),
-    times: Number(field("times").value) || 1, within: Number(field("times").value) > 1 ? duration("within") : "PT0S",
+    tell_cleared: field("tell_cleared").checked, times: Number(field("times").value) || 1, within: Number(field("times").value) > 1 ? duration("within") : "PT0S",
     schedule: scheduled ? { days, from: field("from").value || "00:00", to: field("to").value || "24:00" } : null,
     vehicles: scope === "all" ? "all" : { [scope]: scope === "vehicles" ? chosen.map(Number) : chosen },
     channels: [...form.querySelectorAll<HTMLInputElement>("[data-channels] input")].filter((box) => box.checked).map((box) => Number(box.value)),
@@ -156,6 +157,7 @@ function load(rule: Rule): void {
   field("name").value = rule.name;
   field("severity").value = rule.severity;
   field("enabled").checked = rule.enabled;
+  field("tell_cleared").checked = rule.tell_cleared;
   field("times").value = String(rule.times);
   for (const name of ["for", "clear_for", "hold", "cooldown", "within"]) setDuration(name, String(rule[name]));
   const word = "all" in rule.condition ? "all" : "any" in rule.condition ? "any" : "";

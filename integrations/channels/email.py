@@ -103,12 +103,12 @@ def compose(message: Message) -> EmailMultiAlternatives:
     """The e-mail: text and HTML, with an unsubscribe link that works by one click (RFC 8058)."""
     recipient = message.delivery.recipient
     unsubscribe = unsubscribe_url(message.delivery.channel_id, recipient)
-    by_rule: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    by_rule: dict[tuple[str, str, bool], list[Any]] = defaultdict(list)
     for line in message.lines:
-        by_rule[line.severity, line.rule].append(line)
+        by_rule[line.severity, line.rule, bool(line.ended)].append(line)
     context = {
         "message": message, "line": message.lines[0] if len(message.lines) == 1 else None,
-        "groups": [(severity, rule, lines) for (severity, rule), lines in by_rule.items()],
+        "groups": [(*group, lines) for group, lines in by_rule.items()],
         "unsubscribe": unsubscribe, "organization": message.delivery.channel.organization,
     }  # fmt: skip
     host = urlsplit(settings.BASE_URL).hostname

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from alerts import delivering, handling, telling
 from alerts.models import Alert, AlertRule, Channel, Delivery, DeliveryState, Escalation
-from alerts.services import channel_save
+from alerts.services import channel_save, rule_delete
 from tests.alerts.making import evaluate, hot, make_rule
 from tests.browser.demo import Mailbox, mail_server, subject
 from tests.conftest import Team, make_team
@@ -95,7 +95,9 @@ def raise_alerts(team: Team, rule: AlertRule, count: int) -> list[Alert]:
             for v in vehicles
         ]
     )
-    telling.tell(alerts, now)
+    chosen = telling.choose(alerts, now)
+    Alert.objects.write_times(alerts)
+    telling.announce(chosen, (), now)
     return alerts
 
 
@@ -360,6 +362,39 @@ def test_a_cooldown_tells_what_still_stands_afterwards(portal: Portal, team: Tea
         Delivery.objects.filter(alert=alert).update(due_at=timezone.now())
         delivering.deliver()
         assert len(alerts_in(mail)) == 2
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_who_was_told_is_told_when_it_is_over(portal: Portal, team: Team, mail: Mailbox, wanted: bool) -> None:
+    make_rule(team, channels=[email_channel(team, "over@example.org")], tell_cleared=wanted)
+    hot(portal, team, (-60, 115))
+    evaluate()
+    delivering.deliver()
+    hot(portal, team, (-30, 90))
+    evaluate()
+    delivering.deliver()
+    hot(portal, team, (-20, 115), (-10, 90))  # within the cool-down: nobody is told of it, nor of its end
+    evaluate()
+    delivering.deliver()
+    subjects = [subject(message) for message in alerts_in(mail)]
+    words = f"Coolant hot – {team.vehicle.name}"
+    assert subjects == [words, f"Over: {words}"] if wanted else subjects == [words]
+    if wanted:
+        assert "From " in alerts_in(mail)[1].get_payload(0).get_payload(decode=True).decode()
+
+
+def test_a_resolved_alert_and_a_deleted_rule_end_at_the_webhook_too(team: Team, target: Target) -> None:
+    channel, _ = webhook(team, target)
+    rule = make_rule(team, channels=[channel], tell_cleared=True)
+    first, second = raise_alerts(team, rule, 2)
+    delivering.deliver()
+    handling.resolve(alert=first, user=team.users["operator"])
+    delivering.deliver()
+    rule_delete(rule=rule, user=team.users["admin"])
+    delivering.deliver()
+    bodies = [json.loads(body) for _, body in target.taken]
+    over = [(body["alert"]["id"], body["alert"]["state"]) for body in bodies if body["type"] == "alert.cleared"]
+    assert over == [(first.pk, "cleared"), (second.pk, "cleared")]
 
 
 def test_no_secret_is_in_what_is_kept_or_shown(team: Team, portal: Portal, target: Target) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from tests.alerts.making import HOT, alerts_of, evaluate, hot
+from alerts import handling
+from alerts.models import Alert, AlertEvent
+from tests.alerts.making import HOT, alerts_of, evaluate, hot, make_rule
 from tests.conftest import Team
 from tests.portal import Portal
 
@@ -17,7 +19,7 @@ RULE: dict[str, Any] = {
     "name": "Boost high", "vehicles": "all", "severity": "warning", "enabled": True,
     "condition": {"all": [{"signal": "engine.boost", "op": ">", "value": 20, "unit": "psi"}]}, "for": "PT5S",
     "clear": {"all": [{"signal": "engine.boost", "op": "<", "value": 18, "unit": "psi"}]}, "cooldown": "PT15M",
-    "channels": [], "schedule": None,
+    "channels": [], "schedule": None, "tell_cleared": True,
 }  # fmt: skip
 
 
@@ -124,3 +126,15 @@ def test_the_open_page_hears_of_it(portal: Portal, team: Team, strangers: Team) 
             assert other["type"] != "alert"
         except TimeoutError:
             pass
+
+
+def test_alerts_of_years_ago_are_forgotten(portal: Portal, team: Team) -> None:
+    make_rule(team)
+    hot(portal, team, (-60, 115), (-50, 90), (-40, 115), (-30, 90), (-20, 115))
+    evaluate()
+    first, second, still_open = alerts_of(team)
+    long_ago = timezone.now() - timedelta(days=731)
+    Alert.objects.filter(pk__in=[first.pk, still_open.pk]).update(opened_at=long_ago)
+    handling.trim()
+    assert {alert.pk for alert in alerts_of(team)} == {second.pk, still_open.pk}
+    assert not AlertEvent.objects.filter(alert_id=first.pk).exists()
