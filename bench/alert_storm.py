@@ -60,6 +60,15 @@ def storm(bench: Bench) -> None:
     worker = subprocess.Popen(
         [sys.executable, "-c", _WORKER], env={**os.environ, "EMAIL_URL": f"smtp://127.0.0.1:{port}"}
     )
+    try:
+        _measure(bench, mails, rule, vehicles, key)
+    finally:
+        worker.terminate()
+        worker.wait(20)
+        server.stop()
+
+
+def _measure(bench: Bench, mails: _Mails, rule: AlertRule, vehicles: list[Vehicle], key: str) -> None:
     time.sleep(3)
     quiet = _latencies(bench)
     now = time.time()
@@ -77,9 +86,6 @@ def storm(bench: Bench) -> None:
         time.sleep(0.5)
     took = time.time() - now
     time.sleep(8)
-    worker.terminate()
-    worker.wait(20)
-    server.stop()
     bench.note(
         f"(j) {VEHICLES:,} vehicles fire at once",
         found / took,

@@ -96,6 +96,7 @@ def measured_portal(vehicles: int) -> Iterator[Measured]:
         "PORT": str(port),
         "BASE_URL": f"http://127.0.0.1:{port}",
         "LOG_LEVEL": "warning",
+        "API_CALLS_PER_MINUTE": "1000000",
         "SMARTCAR_MANAGEMENT_TOKEN": TOKEN,
     }
     process = subprocess.Popen([sys.executable, "-m", "fleet.web"], env=variables)
