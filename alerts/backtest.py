@@ -23,7 +23,7 @@ from alerts.rules.conditions import COMPARISONS
 from alerts.rules.definition import All, Any, Compare, Node, Operator, Rule
 from alerts.rules.memory import Memory
 from alerts.services import check
-from alerts.wire import BadCondition, is_fact
+from alerts.wire import BadCondition, facts_in
 from fleet.lib.api import rfc3339
 from telemetry import store
 from telemetry.aggregates import MINUTE, Frames
@@ -47,7 +47,7 @@ def run(row: AlertRule, vehicle: Vehicle, start: datetime | None, end: datetime 
         BadCondition: the rule cannot be evaluated, or the range is too long.
     """
     check(row)
-    if is_fact(row.condition):
+    if any(facts_in(condition) for condition in (row.condition, row.clear) if condition):
         raise BadCondition("What stands rather than is read has no past to be tried on.")
     to = end or datetime.now(UTC)
     since = start or to - DAYS

@@ -11,14 +11,13 @@ from django.utils import timezone
 
 from alerts import wire
 from alerts.channels import carrier
-from alerts.evaluation import compiled
+from alerts.evaluation import compiled, progress, spans
 from alerts.handling import clear
 from alerts.models import (
     AlertRule,
     Channel,
     ChannelKind,
     Escalation,
-    Evaluation,
     Geofence,
 )
 from alerts.rules.fences import NoFence, fence_of
@@ -67,6 +66,7 @@ def rule_save(
     for name, value in fields.items():
         setattr(rule, name, value)
     check(rule)
+    rule.facts = sorted(_combined_facts(rule))
     if new or anew:
         rule.begins = timezone.now()
         rule.revision += 0 if new else 1
@@ -85,11 +85,18 @@ def rule_save(
     if anew:
         clear(rule.alerts.all(), "The rule was changed.")
     if new or anew:
+        spans.forget_unused(rule.organization)
         # What was told lately counts for it too, and nobody has to tell it again.
-        Evaluation.objects.filter(organization=rule.organization).update(look_again=timezone.now())
+        progress.look_soon(rule.organization_id, None, timezone.now())
     action = "alert_rule.created" if new else "alert_rule.updated"
     audit(action, organization=rule.organization, user=user, target=rule, request=request)
     return rule
+
+
+def _combined_facts(rule: AlertRule) -> set[str]:
+    if wire.is_fact(rule.condition):
+        return set()
+    return wire.facts_in(rule.condition) | (wire.facts_in(rule.clear) if rule.clear else set())
 
 
 def _says_something_else(
@@ -123,6 +130,7 @@ def rule_delete(*, rule: AlertRule, user: User, request: Any = None) -> None:
     clear(rule.alerts.all(), "The rule was deleted.")
     audit("alert_rule.deleted", organization=rule.organization, user=user, target=rule, request=request)
     rule.delete()
+    spans.forget_unused(rule.organization)
 
 
 @transaction.atomic

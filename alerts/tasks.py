@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from alerts import delivering, handling, telling
-from alerts.evaluation import facts, timers
+from alerts.evaluation import facts, spans, timers
 from fleet.lib import background
 
 
@@ -43,6 +43,7 @@ def trim() -> None:
     """Clear what archived vehicles left open, and forget old alerts and messages."""
     handling.clear_archived()
     handling.trim()
+    spans.trim()
     delivering.trim()
 
 

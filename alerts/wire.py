@@ -6,7 +6,7 @@
   with ``rate`` (a duration) the signal's change over that time is compared;
 * ``{"no_data": duration, "signal"?}``;
 * ``{"geofence": id, "event": "inside" | "outside" | "enter" | "exit" | "dwell"}``;
-* alone: ``{"state": [...]}``, ``{"dtc": "any" | code | "P03*"}``, ``{"source": "token" | "agent" | "clock"}``.
+* a fact: ``{"state": [...]}``, ``{"dtc": "any" | code | "P03*"}``, ``{"source": "token" | "agent" | "clock"}``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any as Anything
 
 from alerts import durations
-from alerts.rules.definition import All, Any, AtFence, Compare, FenceEvent, NoData, Node, Operator
+from alerts.rules.definition import All, Any, AtFence, Compare, FenceEvent, NoData, Node, Operator, Stands
 from alerts.rules.schedules import Schedule
 from alerts.rules.texts import code_of
 from fleet.lib.errors import MotorpoolError
@@ -45,8 +45,26 @@ class BadCondition(MotorpoolError):
 
 
 def is_fact(condition: Json) -> bool:
-    """Whether a condition asks for something that stands, not for readings."""
+    """Whether a condition is a single thing that stands, not readings, nor both together."""
     return any(name in condition for name in FACTS)
+
+
+def fact_of(condition: Json) -> str:
+    """A fact's name, by which it is looked up: what it is about, a colon, and what is asked for."""
+    name = next(word for word in FACTS if word in condition)
+    asked = condition[name]
+    return f"{name}:{','.join(sorted(asked)) if isinstance(asked, list) else asked}"
+
+
+def asked_of(fact: str) -> tuple[str, Anything]:
+    """What a fact's name is about, and what it asks for."""
+    name, _, asked = fact.partition(":")
+    return name, asked.split(",") if name == "state" else asked
+
+
+def facts_in(condition: Anything) -> set[str]:
+    """The facts among the parts of a condition."""
+    return {fact_of(part) for part in parts_of(condition) if is_fact(part)}
 
 
 def parts_of(condition: Anything, depth: int = 0) -> Iterator[Json]:
@@ -100,7 +118,7 @@ def check_fact(condition: Json) -> None:
     elif condition.get("source") not in SOURCES:
         raise BadCondition(f"source is one of {', '.join(SOURCES)}.")
     if len(condition) != 1:
-        raise BadCondition("state, dtc and source stand alone in a condition.")
+        raise BadCondition("state, dtc and source are parts of their own: combine them with all or any.")
 
 
 def _node(condition: Json, signals: Signals, fences: set[int]) -> Node:
@@ -108,7 +126,8 @@ def _node(condition: Json, signals: Signals, fences: set[int]) -> Node:
         if word in condition:
             return kind(tuple(_node(part, signals, fences) for part in condition[word]))
     if is_fact(condition):
-        raise BadCondition("state, dtc and source stand alone: they cannot be combined with other conditions.")
+        check_fact(condition)
+        return Stands(fact_of(condition))
     if "no_data" in condition:
         name = condition.get("signal")
         return NoData(_duration(condition["no_data"], "no_data"), None if name is None else _signal(name, signals)[0])

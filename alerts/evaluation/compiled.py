@@ -66,6 +66,11 @@ class RuleSet:
         return {compiled.rule.id: compiled for compiled in self.rules}
 
     @cached_property
+    def facts(self) -> frozenset[str]:
+        """What they combine with readings."""
+        return frozenset().union(*(compiled.rule.facts for compiled in self.rules))
+
+    @cached_property
     def since(self) -> int:
         """From when on readings matter: what is still known when the first rule begins."""
         return min(compiled.rule.begins - compiled.rule.lookback for compiled in self.rules)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alerts.evaluation.compiled import RuleSet, flags_for, thresholds_for
+from alerts.evaluation.spans import Standing
 from alerts.rules.building import build, memories_of
 from alerts.rules.definition import Compare, Rule
 from alerts.rules.episodes import Episode, State, evaluate
@@ -70,17 +71,24 @@ def advance(
     frames: Sequence[Frames],
     settled: Mapping[int, int],
     now: int,
+    standing: Standing | None = None,
 ) -> Evaluated:
     """Evaluate all rules from each vehicle's memory over the frames after it.
 
     Args:
         chosen: by rule, for which vehicles it is, where not for all.
         settled: by vehicle, as of when its new memory is; ``now``: until when to look (microseconds since 1970).
+        standing: when the facts stood that rules ask for.
     """
     table = build(list(settled), frames, memories, rules.needs, settled, now)
     listed = table.vehicles.tolist()
     if not listed:
         return Evaluated()
+    places = {vehicle: place for place, vehicle in enumerate(listed)}
+    table.standing = {
+        fact: {places[vehicle]: spans for vehicle, spans in vehicles.items() if vehicle in places}
+        for fact, vehicles in (standing or {}).items()
+    }
     result = Evaluated(memories_of(table, rules.needs))
     states: dict[int, dict[int, State]] = {}
     for place, vehicle in enumerate(listed):
@@ -115,6 +123,7 @@ def replay(
     moments: Sequence[int],
     end: int,
     now: int,
+    standing: Standing | None = None,
 ) -> tuple[Evaluated, list[Memory]]:
     """Evaluate one vehicle anew from an older memory, stopping at some moments; returns also the memories there.
 
@@ -131,7 +140,7 @@ def replay(
         part = scan(memory.time, max(end, moment) if moment == last else moment)
         horizon = now if moment == last else moment
         piece = advance(
-            rules, chosen, {vehicle.pk: vehicle}, {vehicle.pk: memory}, [part], {vehicle.pk: moment}, horizon
+            rules, chosen, {vehicle.pk: vehicle}, {vehicle.pk: memory}, [part], {vehicle.pk: moment}, horizon, standing
         )
         total.absorb(piece)
         memory = piece.memories[vehicle.pk]

@@ -16,7 +16,9 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from alerts import wire
+from alerts.evaluation import progress, spans
 from alerts.evaluation.evidence import freeze_frames
+from alerts.evaluation.work import GRACE
 from alerts.models import Alert, AlertEvent, AlertRule, EventKind
 from alerts.telling import Told, announce, choose
 from fleet.accounts.models import Organization
@@ -57,18 +59,44 @@ def look() -> int:
     for rule in rules:
         try:
             with transaction.atomic():
-                told = _look(rule) if _only_one(rule.pk) else Told()
+                told = _look(rule) if _only_one("alerts.fact", rule.pk) else Told()
         except Exception:  # one rule's fault stops no other
             log.exception("alerts.fact_failed", rule=rule.pk)
         else:
             told.after_commit()
+    for organization in Organization.objects.filter(alert_rules__in=AlertRule.objects.combining_facts()).distinct():
+        try:
+            _note(organization)
+        except Exception:
+            log.exception("alerts.facts_not_noted", organization=organization.pk)
     return len(rules)
 
 
-def _only_one(rule_id: int) -> bool:
-    """Whether nobody else looks at the rule just now; until the transaction ends nobody will."""
+@transaction.atomic
+def _note(organization: Organization) -> None:
+    """Note what stands of what rules combine with readings, and have the vehicles evaluated where that changed."""
+    if not _only_one("alerts.facts", organization.pk):
+        return
+    asked = organization.alert_rules.combining_facts().values_list("facts", flat=True)
+    now = timezone.now()
+    changed: set[int] = set()
+    for fact in sorted({name for names in asked for name in names}):
+        changed |= spans.note(
+            organization, fact, {f.vehicle_id for f in _facts(organization, *wire.asked_of(fact))}, now
+        )
+    if changed:
+        progress.look_soon(organization.pk, changed, now + timedelta(microseconds=GRACE))
+
+
+def _facts(organization: Organization, name: str, asked: Any) -> Sequence[Fact]:
+    found: Look = import_string(FACTS[asked if name == "source" else name])
+    return found(organization, asked)
+
+
+def _only_one(what: str, key: int) -> bool:
+    """Whether nobody else looks at it just now; until the transaction ends nobody will."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('alerts.fact'), %s)", [rule_id])
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s), %s)", [what, key])
         row = cursor.fetchone()
     return bool(row and row[0])
 
@@ -77,11 +105,10 @@ def _look(rule: AlertRule) -> Told:
     now = timezone.now()
     name = next(word for word in wire.FACTS if word in rule.condition)
     asked = rule.condition[name]
-    facts: Look = import_string(FACTS[asked if name == "source" else name])
     vehicles = {vehicle.pk: vehicle for vehicle in _vehicles(rule)}
     lasting = max(rule.lasting, timedelta(0))
     holds: dict[int, Fact] = {}
-    for fact in facts(rule.organization, asked):
+    for fact in _facts(rule.organization, name, asked):
         begun = max(fact.since, rule.begins)
         if fact.vehicle_id in vehicles and now - begun >= lasting:
             known = holds.get(fact.vehicle_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,20 @@ def forget(organization_id: int, vehicle_ids: Iterable[int]) -> None:
             "UPDATE alerts_evaluation SET look_again = NULL, correct_from = NULL, correct_after = NULL"
             " WHERE organization_id = %s AND vehicle_id = ANY(%s)",
             [organization_id, wire.int4_array(np.array(sorted(vehicle_ids), np.int32))],
+        )
+
+
+def look_soon(organization_id: int, vehicle_ids: Iterable[int] | None, moment: datetime) -> None:
+    """Look at some of an organization's vehicles, or all, again at a time at the latest."""
+    some = None if vehicle_ids is None else wire.int4_array(np.array(sorted(vehicle_ids), np.int32))
+    with store.cursor() as opened:
+        opened.execute(
+            # Locked in the order in which evaluations lock them.
+            "WITH held AS (SELECT vehicle_id FROM alerts_evaluation WHERE organization_id = %s"
+            " AND (%s::int4[] IS NULL OR vehicle_id = ANY(%s)) ORDER BY vehicle_id FOR UPDATE)"
+            " UPDATE alerts_evaluation e SET look_again = least(e.look_again, %s)"
+            " FROM held WHERE e.vehicle_id = held.vehicle_id",
+            [organization_id, some, some, moment],
         )
 
 

@@ -11,6 +11,7 @@ from alerts.evaluation import checkpoints, compiled, progress, reconcile
 from alerts.evaluation.compiled import RuleSet
 from alerts.evaluation.engine import Evaluated, advance, replay
 from alerts.evaluation.progress import Progress
+from alerts.evaluation.spans import read as read_spans
 from alerts.rules.memory import Memory
 from alerts.telling import Told
 from fleet.accounts.models import Organization
@@ -89,7 +90,8 @@ def run(work: Work, settled: dict[int, int]) -> None:
             spans.append((vehicle_id, start, silent[0]))
         spans.append((vehicle_id, start if silent is None else silent[1], end))
     frames = _scan(work.rules, spans)
-    evaluated = advance(work.rules, work.chosen, work.vehicles, memories, [frames], settled, work.now - GRACE)
+    standing = read_spans(work.rules.facts, ids, min(memory.time for memory in memories.values()))
+    evaluated = advance(work.rules, work.chosen, work.vehicles, memories, [frames], settled, work.now - GRACE, standing)
     for vehicle_id, memory in evaluated.memories.items():
         work.since[vehicle_id] = memories[vehicle_id].time
         work.rows[vehicle_id].memory = memory
@@ -116,6 +118,7 @@ def replay_from(work: Work, row: Progress, base: Memory, first: int, levels: dic
         [*moments, last],
         until(work, row),
         work.now - GRACE,
+        read_spans(work.rules.facts, [vehicle.pk], base.time),
     )
     anew = {memory.time: memory for memory in stops}
     remade = checkpoints.replaced(levels, anew)

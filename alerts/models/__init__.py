@@ -2,11 +2,11 @@
 
 from alerts.models.alerts import Alert, AlertEvent, AlertQuerySet, EventKind
 from alerts.models.delivery import Channel, ChannelKind, Delivery, DeliveryState, PushKey, PushSubscription, Recipient
-from alerts.models.evaluation import Checkpoint, Evaluation
+from alerts.models.evaluation import Checkpoint, Evaluation, FactSpan
 from alerts.models.rules import AlertRule, Escalation, Geofence, Severity
 
 __all__ = [
     "Alert", "AlertEvent", "AlertQuerySet", "AlertRule", "Channel", "ChannelKind", "Checkpoint", "Delivery",
-    "DeliveryState", "Escalation", "Evaluation", "EventKind", "Geofence", "PushKey", "PushSubscription",
+    "DeliveryState", "Escalation", "Evaluation", "EventKind", "FactSpan", "Geofence", "PushKey", "PushSubscription",
     "Recipient", "Severity",
 ]  # fmt: skip

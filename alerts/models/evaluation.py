@@ -36,6 +36,25 @@ class Evaluation(models.Model):
         return f"vehicle {self.vehicle_id} at {self.version}"
 
 
+class FactSpan(models.Model):
+    """When a fact stood that some rule combines with readings, by the portal's clock."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
+    vehicle = models.ForeignKey(Vehicle, models.CASCADE, related_name="+")
+    fact = models.CharField(max_length=80)
+    since = models.DateTimeField()
+    until = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["vehicle", "fact"], name="fact_stands_once", condition=models.Q(until=None))
+        ]
+        indexes = [models.Index(fields=["vehicle", "fact", "since"], name="fact_by_vehicle")]
+
+    def __str__(self) -> str:
+        return f"{self.fact} of vehicle {self.vehicle_id}"
+
+
 class Checkpoint(models.Model):
     """Older memories of a vehicle, from which late data is evaluated anew: per level two, a period apart or more."""
 

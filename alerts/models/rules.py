@@ -38,6 +38,14 @@ class Geofence(models.Model):
         return self.name
 
 
+class RuleQuerySet(models.QuerySet["AlertRule"]):
+    """Rules."""
+
+    def combining_facts(self) -> RuleQuerySet:
+        """The enabled ones that ask for facts beside readings."""
+        return self.filter(enabled=True).exclude(facts=[])
+
+
 class AlertRule(models.Model):
     """When an alert is raised and cleared, for which vehicles, and whom it tells.
 
@@ -63,11 +71,15 @@ class AlertRule(models.Model):
     tell_cleared = models.BooleanField(default=False, help_text="Whoever was told of it is told when it is over.")
     schedule = models.JSONField(null=True, blank=True)
     channels = models.ManyToManyField("alerts.Channel", related_name="rules", blank=True)
+    facts = ArrayField(models.CharField(max_length=80), default=list, blank=True, editable=False)
+    """What it combines with readings: names of `alerts.wire.fact_of`."""
     revision = models.PositiveIntegerField(default=1)
     begins = models.DateTimeField(default=timezone.now, help_text="Earlier readings do not count.")
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects = RuleQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "id"]

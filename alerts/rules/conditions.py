@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alerts.rules.definition import All, Any, AtFence, Compare, FenceEvent, Leaf, NoData, Node, Operator, Rule
+from alerts.rules.definition import All, Any, AtFence, Compare, FenceEvent, Leaf, NoData, Node, Operator, Rule, Stands
 from alerts.rules.table import NEVER, Flags, Places, Table
 from telemetry.readings import Times, Values
 
@@ -44,7 +44,7 @@ class Instants:
 
 
 def instants_of(rule: Rule, table: Table) -> Instants:
-    """The table's rows, and where by time alone a value is no longer known, data is missing, or a schedule turns."""
+    """The table's rows, and where by time alone a value ends, data is missing, or a fact or a schedule turns."""
     following = np.append(table.times[1:], 0)
     following[table.ends - 1] = np.maximum(table.horizons, table.times[table.ends - 1]) + 1
     rows: list[Places] = []
@@ -57,6 +57,13 @@ def instants_of(rule: Rule, table: Table) -> Instants:
 
     every = np.arange(len(table.times))
     for leaf in rule.leaves:
+        if isinstance(leaf, Stands):
+            for place, spans in table.standing.get(leaf.fact, {}).items():
+                begin, end = table.begins[place], table.ends[place]
+                edges = np.concatenate(spans)
+                before = begin - 1 + np.searchsorted(table.times[begin:end], edges, "right")
+                add(before[before >= begin], edges[before >= begin])
+            continue
         told = _told(leaf, table)
         if told is None:
             continue
@@ -89,7 +96,7 @@ def _told(leaf: Leaf, table: Table) -> Times | None:
             return table.changes(leaf.signal, leaf.rate)[1]
         case NoData():
             return table.any_frame() if leaf.signal is None else table.filled(leaf.signal)[1]
-        case AtFence():
+        case AtFence() | Stands():
             return None  # a vehicle is where it was last seen
 
 
@@ -124,6 +131,13 @@ def truth_of(
             return Truth(silent & (told != NEVER), ~silent & (told != NEVER))
         case AtFence():
             return _at_fence(node, table, at, crossed)
+        case Stands():
+            stood = np.zeros(len(at.times), bool)
+            for place, spans in table.standing.get(node.fact, {}).items():
+                rows = slice(*np.searchsorted(at.row, (table.begins[place], table.ends[place])))
+                stood[rows] = spans.hold(at.times[rows])
+            seen = (table.any_frame() != NEVER)[at.row]  # nothing is known of a vehicle that never told anything
+            return Truth(stood & seen, ~stood & seen)
 
 
 def _compare(leaf: Compare, rule: Rule, table: Table, at: Instants, thresholds: Thresholds) -> Truth:

@@ -63,6 +63,13 @@ class AtFence:
 
 
 @dataclass(frozen=True)
+class Stands:
+    """Something stands that readings do not tell: a state, a trouble code, a broken source."""
+
+    fact: str
+
+
+@dataclass(frozen=True)
 class All:
     """Every part holds."""
 
@@ -76,7 +83,7 @@ class Any:
     parts: tuple[Node, ...]
 
 
-Leaf = Compare | NoData | AtFence
+Leaf = Compare | NoData | AtFence | Stands
 Node = Leaf | All | Any
 
 
@@ -104,7 +111,8 @@ class Rule:
     @property
     def any_frame(self) -> bool:
         """Whether every frame matters, whatever signals it holds."""
-        return any(isinstance(leaf, NoData) and leaf.signal is None for leaf in self.leaves)
+        silence = any(isinstance(leaf, NoData) and leaf.signal is None for leaf in self.leaves)
+        return silence or all(isinstance(leaf, Stands) for leaf in self.leaves)
 
     @property
     def lookback(self) -> int:
@@ -117,6 +125,11 @@ class Rule:
     def silent(self) -> bool:
         """Whether it is about data that does not come."""
         return any(isinstance(leaf, NoData) for leaf in self.leaves)
+
+    @property
+    def facts(self) -> set[str]:
+        """The facts that it asks for."""
+        return {leaf.fact for leaf in self.leaves if isinstance(leaf, Stands)}
 
     @property
     def fences(self) -> set[int]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from alerts.rules.conditions import Instants, Thresholds, Truth, came_by_crossing, instants_of, truth_of
-from alerts.rules.definition import AtFence, FenceEvent, NoData, Rule
-from alerts.rules.table import NEVER, Flags, Table
+from alerts.rules.definition import AtFence, FenceEvent, NoData, Rule, Stands
+from alerts.rules.table import ALWAYS, NEVER, Flags, Table
 from telemetry.readings import Times
 
 MOST_EPISODES = 10_000
@@ -94,7 +94,7 @@ def evaluate(
         found.crossed = {**found.crossed, fence: now}
     if wanted is not None:
         active &= wanted
-    again = _silence(rule, table, wanted)
+    again = _coming(rule, table, wanted)
     outcomes: dict[int, Outcome] = {}
     ends = np.append(begins[1:], len(found.at.row))
     for place in np.flatnonzero(active).tolist():
@@ -137,10 +137,16 @@ def _truth(rule: Rule, table: Table, thresholds: Thresholds, crossed: Mapping[in
     return _Found(Truth(counted, raised.false), cleared, at, unscheduled)
 
 
-def _silence(rule: Rule, table: Table, wanted: Flags | None) -> dict[int, int]:
-    """When silence that has not lasted long enough yet will have."""
+def _coming(rule: Rule, table: Table, wanted: Flags | None) -> dict[int, int]:
+    """When silence that has not lasted long enough yet will have, or a fact turns that was noticed just now."""
     moments: dict[int, int] = {}
     for leaf in rule.leaves:
+        if isinstance(leaf, Stands):
+            for place, spans in table.standing.get(leaf.fact, {}).items():
+                edges = np.concatenate(spans)
+                edges = edges[(edges > table.horizons[place]) & (edges < ALWAYS)]
+                if len(edges) and (wanted is None or wanted[place]):
+                    moments[place] = min(moments.get(place, int(edges.min())), int(edges.min()))
         if isinstance(leaf, NoData):
             told = (table.any_frame() if leaf.signal is None else table.filled(leaf.signal)[1])[table.ends - 1]
             due = told + leaf.lasting

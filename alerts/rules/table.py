@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +14,28 @@ from telemetry.readings import Ids, Times, Values
 Flags = NDArray[np.bool_]
 Places = NDArray[np.intp]
 NEVER = np.int64(-(2**62))
+ALWAYS = 2**62
 SLICES = 60
 """A change is measured against a reading out of so many slices of its window."""
+
+
+class Spans(NamedTuple):
+    """When something stood: ``start <= time < end``, ascending and apart; `ALWAYS` while it stands."""
+
+    starts: Times
+    ends: Times
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[int, int]]) -> Spans:
+        """Those of some starts and ends."""
+        both = np.array(pairs, np.int64).reshape(len(pairs), 2)
+        return cls(both[:, 0], both[:, 1])
+
+    def hold(self, times: Times) -> Flags:
+        """At which times it stood."""
+        place = np.searchsorted(self.starts, times, "right")
+        stood: Flags = times < np.append(NEVER, self.ends)[place]
+        return stood
 
 
 @dataclass
@@ -28,6 +50,7 @@ class Table:
         columns: signal id -> n values, NaN where nothing was told.
         told: signal id -> n times at which the values of carried rows were told; other rows tell at their own.
         positions: fence id -> n; 1 inside, 0 outside, NaN where no position was told.
+        standing: fact -> place of a vehicle -> when it stood; it did not stand where none is given.
         frame_told: n; the newest frame's time, for rows that carry or stand for one.
         settled: V; as of when to carry on. ``horizons``: V; until when to look.
     """
@@ -45,6 +68,7 @@ class Table:
     frame_told: Times
     settled: Times
     horizons: Times
+    standing: Mapping[str, Mapping[int, Spans]] = field(default_factory=dict)
     _filled: dict[object, tuple[Values, Times]] = field(default_factory=dict)
 
     def filled(self, signal: int) -> tuple[Values, Times]:

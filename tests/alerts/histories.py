@@ -7,7 +7,7 @@ from typing import Any
 
 from shapely.geometry import box, mapping
 
-from alerts.rules.definition import All, AtFence, Compare, FenceEvent, NoData, Operator, Rule
+from alerts.rules.definition import All, AtFence, Compare, FenceEvent, NoData, Operator, Rule, Stands
 from alerts.rules.definition import Any as OneOf
 from alerts.rules.fences import fence_of
 from alerts.rules.schedules import Schedule
@@ -58,6 +58,8 @@ _KINDS: list[dict[str, Any]] = [
     {"condition": _HOT, "schedule": _MONDAY, "lasting": 10 * SECOND},
     {"condition": _HOT, "hold": 8 * SECOND, "lasting": 6 * SECOND},
     {"condition": _HOT, "begins": START + 3 * MINUTE, "lasting": 5 * SECOND},
+    {"condition": All((Stands("moving"), _HOT)), "lasting": 4 * SECOND},
+    {"condition": OneOf((Stands("moving"), _LOW)), "clear": All((Stands("parked"), NoData(5 * SECOND)))},
 ]
 RULES = [Rule(id=i, revision=1, **{"hold": 40 * SECOND, **kind}) for i, kind in enumerate(_KINDS, 1)]
 
@@ -102,4 +104,11 @@ def history(numbers: random.Random) -> tuple[History, list[list[Reading]]]:
     for _ in range(numbers.randrange(0, 3)):
         batches.insert(numbers.randrange(len(batches) + 1), numbers.choice(batches) if batches else [])
     attributes = {"limit": float(numbers.choice([30, 70]))} if numbers.random() < 0.5 else {}
-    return History(told, attributes, BOXES), [batch for batch in batches if batch]
+    standing = {fact: _spans(numbers, min(told, default=START)) for fact in ("moving", "parked")}
+    return History(told, attributes, BOXES, standing), [batch for batch in batches if batch]
+
+
+def _spans(numbers: random.Random, first: int) -> list[tuple[int, int]]:
+    edges = sorted(first + numbers.randrange(-MINUTE, 10 * MINUTE, 250_000) for _ in range(2 * numbers.randrange(4)))
+    spans = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end]
+    return [*spans, (edges[-1] + SECOND, 2**62)] if edges and numbers.random() < 0.5 else spans

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from alerts.rules.definition import All, AtFence, Compare, FenceEvent, NoData, Rule
+from alerts.rules.definition import All, AtFence, Compare, FenceEvent, NoData, Rule, Stands
 from alerts.rules.definition import Any as OneOf
 
 SLICES = 60
@@ -29,6 +29,7 @@ class History:
     told: dict[int, dict[int, float]]
     attributes: dict[str, float] = field(default_factory=dict)
     boxes: dict[int, tuple[float, float, float, float]] = field(default_factory=dict)
+    standing: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.instants = sorted(self.told)
@@ -116,6 +117,8 @@ def truth(node: Any, rule: Rule, history: History, now: int) -> bool | None:
                 reading = history.last(node.signal, now)
                 last = reading[0] if reading else None
             return None if last is None else now >= last + node.lasting
+        case Stands():
+            return any(start <= now < end for start, end in history.standing[node.fact])
         case AtFence():
             sides = history.sides(node.fence, now)
             if not sides:
@@ -148,6 +151,8 @@ def episodes(rule: Rule, history: History, horizon: int) -> list[tuple[int, int 
     for t in history.instants:
         moments |= {t + rule.hold, t - 1}
         moments |= {t + leaf.lasting for leaf in rule.leaves if isinstance(leaf, NoData)}
+    for spans in history.standing.values():
+        moments |= {edge for span in spans for edge in span}
     if rule.schedule is not None and history.instants:
         first = history.instants[0] // 60_000_000 * 60_000_000
         moments |= set(range(first, horizon + 1, 60_000_000))

@@ -385,7 +385,7 @@ def test_rules_that_cannot_be_evaluated_are_refused(team: Team) -> None:
         ({"signal": "engine.rpm", "op": ">", "value": 1, "unit": "psi"}, "not measured in"),
         ({"signal": "charge.state", "op": ">", "value": "x"}, "text"),
         ({"geofence": 10_000_000}, "no such geofence"),
-        ({"all": [{"dtc": "any"}, HOT]}, "stand alone"),
+        ({"all": [{"dtc": "any", "state": ["idle"]}, HOT]}, "parts of their own"),
         ({"all": []}, "list"),
         ({"no_data": "soon"}, "duration"),
     ):

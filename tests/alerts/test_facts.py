@@ -6,13 +6,16 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.utils import timezone
 
 from alerts import handling
-from alerts.evaluation import facts
+from alerts.evaluation import facts, timers, work
+from alerts.models import Evaluation, FactSpan
+from alerts.services import rule_delete, rule_save
 from telemetry.commands import trouble_codes
 from telemetry.models import VehicleState
-from tests.alerts.making import alerts_of, make_rule, send
+from tests.alerts.making import HOT, alerts_of, evaluate, hot, make_rule, send
 from tests.conftest import Team
 from tests.portal import Portal
 
@@ -120,3 +123,89 @@ def test_a_connection_that_needs_a_new_sign_in(team: Team, strangers: Team) -> N
     facts.look()
     assert alerts_of(team)[0].value == "consent withdrawn"
     assert not alerts_of(strangers)
+
+
+def be(team: Team, state: str) -> None:
+    """Put the vehicle into a state, as its sink does, and have it noticed."""
+    VehicleState.objects.update_or_create(
+        vehicle=team.vehicle, defaults={"organization": team.organization, "state": state, "since": timezone.now()}
+    )
+    facts.look()
+
+
+def test_a_state_beside_a_reading(portal: Portal, team: Team, strangers: Team) -> None:
+    condition = {"all": [HOT, {"state": ["moving", "idle"]}]}
+    make_rule(team, condition, name="Hot while driving")
+    make_rule(strangers, condition, name="Hot while driving")
+    be(team, "parked")
+    hot(portal, team, (-2, 115))
+    evaluate()
+    assert not alerts_of(team)
+    be(team, "moving")
+    hot(portal, team, (0.5, 116))
+    evaluate()
+    [alert] = alerts_of(team)
+    began = FactSpan.objects.get(vehicle=team.vehicle, until=None).since
+    assert (alert.opened_at, alert.cleared_at, alert.value) == (began, None, 115.0)
+    be(team, "idle")  # one of those asked for, still
+    be(team, "parked")
+    hot(portal, team, (1, 117))
+    evaluate()
+    [alert] = alerts_of(team)
+    assert alert.cleared_at == FactSpan.objects.get(vehicle=team.vehicle).until
+    assert not alerts_of(strangers)
+
+
+def test_a_state_counts_without_another_reading(portal: Portal, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_rule(team, {"all": [HOT, {"state": ["idle"]}]}, name="Hot and idle")
+    hot(portal, team, (-2, 115))
+    evaluate()
+    be(team, "idle")
+    later = work.now() + 4_000_000
+    monkeypatch.setattr(work, "now", lambda: later)
+    timers.look_again()
+    assert len(alerts_of(team)) == 1
+
+
+def test_late_readings_meet_the_state_of_their_time(portal: Portal, team: Team) -> None:
+    make_rule(team, {"all": [HOT, {"state": ["charging"]}]}, name="Hot while charging")
+    hot(portal, team, (-400, 90))
+    evaluate()
+    now = timezone.now()
+    FactSpan.objects.create(
+        organization=team.organization, vehicle=team.vehicle, fact="state:charging",
+        since=now - timedelta(seconds=300), until=now - timedelta(seconds=200),
+    )  # fmt: skip
+    hot(portal, team, (-1, 90))
+    evaluate()
+    hot(portal, team, (-250, 115), (-240, 90), (-150, 115), (-140, 90))
+    evaluate()
+    Evaluation.objects.filter(vehicle=team.vehicle).update(correct_after=now)
+    timers.correct()
+    [alert] = alerts_of(team)
+    assert abs((alert.opened_at - now).total_seconds() + 250) < 1
+
+
+def test_what_no_rule_asks_for_is_forgotten(portal: Portal, team: Team, strangers: Team) -> None:
+    condition = {"any": [HOT, {"dtc": "any"}]}
+    rule, other = make_rule(team, condition), make_rule(strangers, condition)
+    for each in (team, strangers):
+        codes(each, "P0171")
+    facts.look()
+    assert FactSpan.objects.filter(organization=team.organization).count() == 1
+    rule_save(rule=rule, user=team.users["admin"], condition=HOT)
+    assert not FactSpan.objects.filter(organization=team.organization).exists()
+    assert FactSpan.objects.filter(organization=strangers.organization).exists()
+    rule_delete(rule=other, user=strangers.users["admin"])
+    assert not FactSpan.objects.filter(organization=strangers.organization).exists()
+
+
+def test_a_fact_has_no_past_to_be_tried_on(portal: Portal, team: Team) -> None:
+    with portal.client(team.tokens["operator"]) as client:
+        body = {"condition": {"all": [HOT, {"state": ["moving"]}]}}
+        answer = client.post(f"/api/v1/alert-rules/backtest?vehicle={team.vehicle.pk}", json=body)
+        assert (answer.status_code, "no past" in answer.text) == (422, True)
+        bad = client.post("/api/v1/alert-rules", json={"name": "x", "condition": {"all": [HOT, {"state": ["flying"]}]}})
+        assert (bad.status_code, "moving" in bad.text) == (422, True)
+        made = client.post("/api/v1/alert-rules", json={"name": "Hot while driving", **body})
+        assert made.status_code == 201

@@ -10,6 +10,7 @@ import pytest
 from alerts.rules.building import build, memories_of, needs_of
 from alerts.rules.episodes import evaluate
 from alerts.rules.memory import Memory, pack, unpack
+from alerts.rules.table import Spans
 from telemetry.aggregates import Frames
 from tests.alerts import oracle
 from tests.alerts.histories import FENCES, POSITION, RULES, SECOND, Reading, history
@@ -32,12 +33,13 @@ def frames_of(vehicle: int, told: dict[int, dict[int, float]], after: int) -> Fr
 class Portal:
     """One vehicle as the portal treats it: evaluated after each batch, from the memory before what is new in it."""
 
-    def __init__(self, attributes: dict[str, float], lag: int) -> None:
+    def __init__(self, known: oracle.History, lag: int) -> None:
         self.lag = lag
+        self.standing = {fact: {0: Spans.of(spans)} for fact, spans in known.standing.items()}
         self.told: dict[int, dict[int, float]] = {}
         self.memories: list[Memory] = []
         self.found: Episodes = {rule.id: [] for rule in RULES}
-        self.thresholds = {"limit": np.array([attributes.get("limit", np.nan)])}
+        self.thresholds = {"limit": np.array([known.attributes.get("limit", np.nan)])}
 
     def take(self, batch: list[Reading], now: int) -> None:
         changed = [t for t, signal, value in batch if self.told.get(t, {}).get(signal) != value]
@@ -54,6 +56,7 @@ class Portal:
         newest = max(self.told)
         settled = max(after, newest - self.lag)
         table = build([5], [frames_of(5, self.told, after)], carried, NEEDS, {5: settled}, now)
+        table.standing = self.standing
         memory = memories_of(table, NEEDS)[5]
         for rule in RULES:
             state = before.state(rule.id, 1) if before else None
@@ -70,7 +73,7 @@ class Portal:
 def compare(seed: int) -> None:
     numbers = random.Random(seed)
     told, batches = history(numbers)
-    portal = Portal(told.attributes, numbers.choice([0, 5 * SECOND, 60 * SECOND]))
+    portal = Portal(told, numbers.choice([0, 5 * SECOND, 60 * SECOND]))
     now = 0
     for batch in batches:
         now = max(now, *(t for t, _, _ in batch)) + numbers.choice([0, SECOND, 5 * SECOND])
