@@ -34,7 +34,7 @@ from vehicles.models import Vehicle
 DAYS = timedelta(days=7)
 LONGEST = timedelta(days=31)
 MOST_SHOWN = 500
-CHUNK = 86_400_000_000
+CHUNK = 43_200_000_000
 DENSE = 2 * MINUTE
 """A value that counts for so long outlives the silence between readings of adjacent minutes."""
 Minutes = NDArray[np.bool_]
@@ -139,8 +139,8 @@ def _frames(
 def _minutes(rule: Rule, vehicle: Vehicle, begin: int, last: int) -> tuple[int, Minutes, Frames] | None:
     """Which minutes have to be read exactly, and one reading for each of the others; None for all of them.
 
-    A minute is skipped where every comparison says the same throughout it as in the minute before it and in the one
-    after it, with readings in all three.
+    A minute is skipped where the conditions say the same throughout it as in the minute before it and in the one after
+    it, with readings in all three.
     """
     leaves = [leaf for leaf in rule.leaves if isinstance(leaf, Compare) and not leaf.rate]
     if len(leaves) != len(rule.leaves) or rule.hold < DENSE:
@@ -154,13 +154,15 @@ def _minutes(rule: Rule, vehicle: Vehicle, begin: int, last: int) -> tuple[int, 
     history = store.read_history(wanted, signals, [], (wanted.end - wanted.start) // MINUTE)
     if history.width != MINUTE:
         return None
-    known = np.all([~np.isnan(history.numbers[signal].minimum) for signal in signals], axis=0)
-    constant, same = known.copy(), np.ones(len(known), bool)
+    told = [~np.isnan(history.numbers[signal].minimum) for signal in signals]
+    # What was never told is not known in any minute; what was told has to be, in each minute that is skipped.
+    constant = np.all([minutes for minutes in told if minutes.any()] or [np.zeros(len(history.times), bool)], axis=0)
+    same = np.ones(len(constant), bool)
     for node in (rule.condition, rule.clear):
         if node is not None:
-            true, false = _throughout(node, history, vehicle)
-            constant &= true | false
-            again = true[1:] == true[:-1]
+            true, false, unknown = _throughout(node, history, vehicle)
+            constant &= true | false | unknown
+            again = (true[1:] == true[:-1]) & (unknown[1:] == unknown[:-1])
             same &= np.append(False, again) & np.append(again, False)
     around = np.append(False, constant[:-1]) & np.append(constant[1:], False)
     skip = constant & same & around
@@ -173,14 +175,18 @@ def _minutes(rule: Rule, vehicle: Vehicle, begin: int, last: int) -> tuple[int, 
     return int(history.times[0]), ~skip, skipped
 
 
-def _throughout(node: Node, history: store.History, vehicle: Vehicle) -> tuple[Minutes, Minutes]:
-    """In which minutes a condition of comparisons is true all the time, and in which it is false all the time."""
+def _throughout(node: Node, history: store.History, vehicle: Vehicle) -> tuple[Minutes, Minutes, Minutes]:
+    """In which minutes a condition of comparisons is true all the time, false all the time, unknown all the time."""
     if isinstance(node, (All, Any)):
-        parts = [_throughout(part, history, vehicle) for part in node.parts]
-        every, one = (np.logical_and, np.logical_or) if isinstance(node, All) else (np.logical_or, np.logical_and)
-        return every.reduce([true for true, _ in parts]), one.reduce([false for _, false in parts])
+        parts = zip(*(_throughout(part, history, vehicle) for part in node.parts), strict=True)
+        trues, falses, unknowns = (np.array(masks) for masks in parts)
+        every, one = np.logical_and.reduce, np.logical_or.reduce
+        if isinstance(node, All):
+            return every(trues), one(falses), every(trues | unknowns) & one(unknowns)
+        return one(trues), every(falses), every(falses | unknowns) & one(unknowns)
     assert isinstance(node, Compare)
     series = history.numbers[node.signal]
+    never = np.full(len(series.minimum), bool(np.isnan(series.minimum).all()))
     value = node.value
     if node.attribute:
         own = compiled.number_of(vehicle.attributes.get(node.attribute))
@@ -189,4 +195,4 @@ def _throughout(node: Node, history: store.History, vehicle: Vehicle) -> tuple[M
     # Equality may come and go between the extremes.
     crossed = (series.minimum <= value) & (series.maximum >= value) & (series.minimum != series.maximum)
     plain = node.operator not in (Operator.EQUAL, Operator.DIFFERENT) or ~crossed
-    return low & high & plain, ~low & ~high & plain
+    return low & high & plain & ~never, ~low & ~high & plain & ~never, never

@@ -1,9 +1,8 @@
-"""A few signals of many vehicles as one matrix, through COPY in binary form: what rules look at."""
+"""A few signals of many vehicles as one matrix: what rules look at."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from psycopg import sql
@@ -13,7 +12,6 @@ from telemetry.readings import Ids, Times
 from telemetry.store import wire
 from telemetry.store.connections import cursor, planned
 from telemetry.store.frames import moment
-from telemetry.store.rows import COPY_HEADER
 
 _TEXT_CODE = sql.SQL("('x' || substr(md5(f.texts ->> {key}), 1, 13))::bit(52)::int8::float8")
 """As `alerts.rules.texts.code_of`."""
@@ -34,18 +32,22 @@ def scan_signals(spans: VehicleSpans, numbers: list[int], texts: list[int], ever
     Args:
         every: also frames that hold none of them.
 
-    Cost: one query, about a microsecond per frame.
+    Cost: one query, a third of a microsecond per frame. PostgreSQL puts all into one value: a row of its own per frame
+    would cost twice that.
     """
     signals = np.array([*numbers, *texts], np.int32)
     if not len(spans.vehicles):
-        empty = np.empty(0, np.int32)
-        return Frames(empty, empty, np.empty(0, np.int64), signals, np.empty((0, len(signals))))
-    columns = [sql.SQL("coalesce(f.values[p.{}], 'NaN')").format(sql.Identifier(f"i{i}")) for i in range(len(numbers))]
-    columns += [
-        sql.SQL("coalesce({}, 'NaN')").format(_TEXT_CODE.format(key=sql.Literal(str(signal)))) for signal in texts
+        return _frames(b"", signals)
+    fields: list[sql.Composable] = [
+        sql.SQL("int4send(f.vehicle_id) || int4send(f.source_id) || timestamptz_send(f.time)")
+    ]
+    fields += [sql.SQL("float8send(coalesce(f.values[p.{}], 'NaN'))").format(_place(i)) for i in range(len(numbers))]
+    fields += [
+        sql.SQL("float8send(coalesce({}, 'NaN'))").format(_TEXT_CODE.format(key=sql.Literal(str(signal))))
+        for signal in texts
     ]
     places = [
-        sql.SQL("array_position(signals, {}) AS {}").format(sql.Literal(signal), sql.Identifier(f"i{i}"))
+        sql.SQL("array_position(signals, {}) AS {}").format(sql.Literal(signal), _place(i))
         for i, signal in enumerate(numbers)
     ]
     wanted = sql.SQL("WHERE signals && {}::int4[]").format(sql.Literal(numbers)) if not every else sql.SQL("")
@@ -56,43 +58,31 @@ def scan_signals(spans: VehicleSpans, numbers: list[int], texts: list[int], ever
     if texts and not every:
         keys = sql.Literal([str(signal) for signal in texts])
         some_text = sql.SQL(" AND (p.id IS NOT NULL OR f.texts ?| {})").format(keys)
-    lists = [
-        sql.Literal(f"{{{','.join(values)}}}")
-        for values in (map(str, spans.vehicles.tolist()), _written(spans.starts), _written(spans.ends))
-    ]
     query = sql.SQL(
-        "COPY (SELECT {columns} FROM unnest({vehicles}::int4[], {starts}::timestamptz[], {ends}::timestamptz[])"
-        ' AS s (vehicle_id, start, "end") JOIN telemetry_frame f ON f.vehicle_id = s.vehicle_id'
-        ' AND f.time > s.start AND f.time <= s."end"{sets} WHERE f.time > {first} AND f.time <= {last}{some_text})'
-        " TO STDOUT (FORMAT BINARY)"
+        "SELECT string_agg({fields}, '') FROM unnest(%s, %s, %s) AS s (vehicle_id, start, \"end\")"
+        " JOIN telemetry_frame f ON f.vehicle_id = s.vehicle_id AND f.time > s.start AND f.time <= s.\"end\"{sets}"
+        " WHERE f.time > {first} AND f.time <= {last}{some_text}"
     ).format(
-        columns=sql.SQL(", ").join([sql.SQL("f.vehicle_id, f.source_id, f.time"), *columns]),
-        vehicles=lists[0], starts=lists[1], ends=lists[2], sets=sets, some_text=some_text,
+        fields=sql.SQL(" || ").join(fields), sets=sets, some_text=some_text,
         first=moment(int(spans.starts.min())), last=moment(int(spans.ends.max())),
     )  # fmt: skip
-    with (
-        cursor() as opened,
-        planned(opened, "enable_hashjoin", "enable_mergejoin", "enable_seqscan"),
-        opened.copy(query) as copy,
-    ):
-        data = b"".join(bytes(part) for part in copy)
-    return _frames(data, signals)
+    given = [
+        wire.int4_array(spans.vehicles), wire.timestamp_array(spans.starts), wire.timestamp_array(spans.ends),
+    ]  # fmt: skip
+    with cursor() as opened, planned(opened, "enable_hashjoin", "enable_mergejoin", "enable_seqscan"):
+        # Planned anew each time: which partitions are read follows from the times.
+        row = opened.execute(query, given, prepare=False).fetchone()
+    return _frames(row[0] or b"" if row else b"", signals)
+
+
+def _place(number: int) -> sql.Identifier:
+    return sql.Identifier(f"i{number}")
 
 
 def _frames(data: bytes, signals: Ids) -> Frames:
-    fields: list[tuple[Any, ...]] = [("fields", ">i2")]
-    for name, kind in (("vehicle", ">i4"), ("source", ">i4"), ("time", ">i8")):
-        fields += [(f"{name}_length", ">i4"), (name, kind)]
-    fields.append(("values", [("length", ">i4"), ("value", ">f8")], (len(signals),)))
-    layout = np.dtype(fields)
-    rows = np.frombuffer(data, layout, (len(data) - len(COPY_HEADER) - 2) // layout.itemsize, len(COPY_HEADER))
+    layout = np.dtype([("vehicle", ">i4"), ("source", ">i4"), ("time", ">i8"), ("values", ">f8", (len(signals),))])
+    rows = np.frombuffer(data, layout)
     return Frames(
         rows["vehicle"].astype(np.int32), rows["source"].astype(np.int32),
-        rows["time"].astype(np.int64) + wire.EPOCH_2000, signals,
-        rows["values"]["value"].astype(np.float64).reshape(len(rows), len(signals)),
+        rows["time"].astype(np.int64) + wire.EPOCH_2000, signals, rows["values"].astype(np.float64),
     )  # fmt: skip
-
-
-def _written(times: Times) -> list[str]:
-    """COPY takes no parameters, so they are written into it."""
-    return [f'"{instant}Z"' for instant in np.datetime_as_string(times.astype("datetime64[us]"))]
