@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from alerts.composing import words_of
 from alerts.evaluation import compiled
 from alerts.evaluation.compiled import RuleSet
-from alerts.evaluation.engine import Evaluated, advance
+from alerts.evaluation.engine import advance
 from alerts.models import AlertRule
 from alerts.rules.building import needs_of
 from alerts.rules.conditions import COMPARISONS
 from alerts.rules.definition import All, Any, Compare, Node, Operator, Rule
+from alerts.rules.episodes import Episode
 from alerts.rules.memory import Memory
 from alerts.services import check
 from alerts.wire import BadCondition, facts_in
@@ -61,19 +62,16 @@ def run(row: AlertRule, vehicle: Vehicle, start: datetime | None, end: datetime 
     rule = compiled.rule_of(row, row.organization, set(fences))
     entry = compiled.Compiled(rule, row, frozenset(), frozenset())
     rules = RuleSet((entry,), needs_of([rule], fences, compiled.position_signals()))
-    result, frames = _evaluate(rules, rule, vehicle, first, last)
-    findings = result.findings.get((vehicle.pk, rule.id), [])
-    episodes = [finding.episode for finding in findings]
-    asked = next((leaf.signal for leaf in rule.leaves if isinstance(leaf, Compare)), None)
+    episodes, frames = _evaluate(rules, rule, vehicle, first, last)
     shown = [
         {
             "opened_at": _written(episode.opened),
             "cleared_at": None if episode.cleared is None else _written(episode.cleared),
-            "value": finding.values(rule).get(asked) if asked is not None else None,
+            "value": value,
         }
-        for episode, finding in zip(episodes[:MOST_SHOWN], findings, strict=False)
+        for episode, value in episodes[:MOST_SHOWN]
     ]
-    raised = sum((episode.cleared or last) - episode.opened for episode in episodes) / 1e6
+    raised = sum((episode.cleared or last) - episode.opened for episode, _ in episodes) / 1e6
     return {
         "from": _written(first), "to": _written(last), "vehicle": vehicle.pk, "count": len(episodes),
         "seconds_raised": round(raised, 1), "episodes": shown, "frames_read": frames,
@@ -95,22 +93,26 @@ def _written(time_us: int) -> str:
     return rfc3339(datetime.fromtimestamp(time_us / 1e6, UTC)) or ""
 
 
-def _evaluate(rules: RuleSet, rule: Rule, vehicle: Vehicle, first: int, last: int) -> tuple[Evaluated, int]:
-    """Evaluate chunk by chunk, so that memory stays bounded; returns also how many frames were read."""
+def _evaluate(
+    rules: RuleSet, rule: Rule, vehicle: Vehicle, first: int, last: int
+) -> tuple[list[tuple[Episode, float | None]], int]:
+    """The episodes with the values that raised them, and how many frames were read: by chunks, to bound the memory."""
+    asked = next((leaf.signal for leaf in rule.leaves if isinstance(leaf, Compare)), None)
     begin = first - rule.lookback
     minutes = _minutes(rule, vehicle, begin, last)
-    memory = Memory(begin - 1)
-    total, count = Evaluated(), 0
-    moment = begin - 1
-    while moment < last:
-        until = min(last, moment + CHUNK)
-        frames = _frames(rules, vehicle, moment, until, minutes)
+    memory, count = Memory(begin - 1), 0
+    episodes: dict[int, tuple[Episode, float | None]] = {}
+    for after in range(begin - 1, last, CHUNK):
+        until = min(last, after + CHUNK)
+        frames = _frames(rules, vehicle, after, until, minutes)
         count += sum(len(part.times) for part in frames)
         piece = advance(rules, {}, {vehicle.pk: vehicle}, {vehicle.pk: memory}, frames, {vehicle.pk: until}, until)
-        total.absorb(piece)
         memory = piece.memories.get(vehicle.pk, memory)
-        moment = until
-    return total, count
+        for finding in piece.findings.get((vehicle.pk, rule.id), ()):
+            opened = finding.episode.opened  # of one that goes on from the chunk before, the value is known
+            value = episodes[opened][1] if opened in episodes else finding.values(rule).get(asked or 0)
+            episodes[opened] = finding.episode, value
+    return list(episodes.values()), count
 
 
 def _frames(

@@ -137,7 +137,8 @@ def week(bench: Bench) -> None:
         rows = []
         for i, row in enumerate(table[: min(10_000, WEEK * 10 - first)]):
             at = start + (first + i) / 10
-            rows.append([round(at, 1), *(round(v * 100 + 40 * np.sin(at / 3_000), 2) for v in row[1:3]), *row[3:5]])
+            wave = np.sin(at / 3_000)
+            rows.append([round(at, 1), round(row[1] * 100 + 40 * wave, 2), round(row[2] * 10 + 4 * wave, 2), *row[3:5]])
         body = {"blocks": [{"vehicle": str(vehicle.pk), "source": "obd", "signals": signals, "frames": rows}]}
         requests.append(data.post_body(bench.portal.key, body))
         if len(requests) == 40:
@@ -154,6 +155,9 @@ def week(bench: Bench) -> None:
                                  {"signal": "vehicle.speed", "op": "<", "value": 100}]}),
         ("never", {"signal": "engine.coolant_temp", "op": ">", "value": 110}),
         ("all the time", {"signal": "engine.rpm", "op": ">", "value": 1200}),
+        ("a signal that is not there", {"all": [{"signal": "engine.rpm", "op": ">", "value": 1200},
+                                                {"signal": "engine.boost", "op": ">", "value": 100}]}),
+        ("a change, every frame read", {"signal": "engine.rpm", "op": ">", "value": 500, "rate": "PT10S"}),
     ):  # fmt: skip
         took: list[float] = []
         found: dict[str, Any] = {}
