@@ -9,8 +9,8 @@ from django.db.models import Model, QuerySet
 from alerts.models import Alert, AlertRule, Channel, Geofence
 from fleet.accounts.models import Organization
 from fleet.lib.api import NotFound
+from vehicles.access import LARGEST_ID
 
-LARGEST_ID = 2**31 - 1
 M = TypeVar("M", bound=Model)
 
 

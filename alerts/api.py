@@ -18,6 +18,7 @@ from alerts import handling
 from alerts.access import find_alert
 from alerts.models import Alert, AlertEvent, Severity
 from fleet.accounts.access import access
+from fleet.accounts.forms import id_of
 from fleet.accounts.models import Organization, Role
 from fleet.lib.api import NotFound, parse_time, rfc3339
 from vehicles.access import find_vehicle
@@ -83,9 +84,9 @@ def chosen(organization: Organization, query: Any) -> Any:
     if query.get("vehicle"):
         alerts = alerts.filter(vehicle=find_vehicle(organization, query["vehicle"]))
     if query.get("rule"):
-        if not (query["rule"].isascii() and query["rule"].isdecimal() and len(query["rule"]) < 10):
+        if not id_of(query["rule"]):
             raise serializers.ValidationError({"rule": ["The id of a rule."]})
-        alerts = alerts.filter(rule_id=int(query["rule"]))
+        alerts = alerts.filter(rule_id=id_of(query["rule"]))
     if query.get("severity"):
         if query["severity"] not in Severity.values:
             raise serializers.ValidationError({"severity": [f"One of {', '.join(Severity.values)}."]})
@@ -119,9 +120,7 @@ class Alerts(generics.GenericAPIView[Alert]):
         """A page of alerts; with ``download=csv`` all of them as CSV."""
         alerts = chosen(access(request).organization, request.query_params)
         if request.query_params.get("download") == "csv":
-            response = StreamingHttpResponse(rows_of_csv(alerts), content_type="text/csv; charset=utf-8")
-            response["Content-Disposition"] = 'attachment; filename="alerts.csv"'
-            return response
+            return as_csv(alerts)
         page = self.paginate_queryset(alerts)
         return self.get_paginated_response(AlertOutput(page, many=True).data)
 
@@ -131,8 +130,15 @@ class _Line:
         return text
 
 
-def rows_of_csv(alerts: Any) -> Iterator[str]:
-    """Alerts as lines of CSV; a text that a spreadsheet would calculate is made harmless."""
+def as_csv(alerts: Any) -> StreamingHttpResponse:
+    """Alerts as a file of CSV, sent while it is written."""
+    response = StreamingHttpResponse(_rows_of_csv(alerts), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="alerts.csv"'
+    return response
+
+
+def _rows_of_csv(alerts: Any) -> Iterator[str]:
+    """A text that a spreadsheet would calculate is made harmless."""
     writer = csv.writer(_Line())
     yield writer.writerow(_CSV)  # type: ignore[misc]
     for alert in alerts.iterator(chunk_size=2_000):

@@ -25,7 +25,7 @@ from alerts.rules.episodes import Episode
 from alerts.rules.memory import Memory
 from alerts.services import check
 from alerts.wire import BadCondition, facts_in
-from fleet.lib.api import rfc3339
+from fleet.lib.api import written
 from telemetry import store
 from telemetry.aggregates import MINUTE, Frames
 from telemetry.horizons import frames_from, rollups_from
@@ -60,20 +60,20 @@ def run(row: AlertRule, vehicle: Vehicle, start: datetime | None, end: datetime 
     row.begins = datetime.fromtimestamp(first / 1e6, UTC)
     fences = compiled.fences_of(row.organization)
     rule = compiled.rule_of(row, row.organization, set(fences))
-    entry = compiled.Compiled(rule, row, frozenset(), frozenset())
+    entry = compiled.Compiled(rule, row)
     rules = RuleSet((entry,), needs_of([rule], fences, compiled.position_signals()))
     episodes, frames = _evaluate(rules, rule, vehicle, first, last)
     shown = [
         {
-            "opened_at": _written(episode.opened),
-            "cleared_at": None if episode.cleared is None else _written(episode.cleared),
+            "opened_at": written(episode.opened),
+            "cleared_at": None if episode.cleared is None else written(episode.cleared),
             "value": value,
         }
         for episode, value in episodes[:MOST_SHOWN]
     ]
     raised = sum((episode.cleared or last) - episode.opened for episode, _ in episodes) / 1e6
     return {
-        "from": _written(first), "to": _written(last), "vehicle": vehicle.pk, "count": len(episodes),
+        "from": written(first), "to": written(last), "vehicle": vehicle.pk, "count": len(episodes),
         "seconds_raised": round(raised, 1), "episodes": shown, "frames_read": frames,
         "took_ms": round((time.perf_counter() - began) * 1000),
         "words": _words(len(episodes), to - since, raised),
@@ -87,10 +87,6 @@ def _words(count: int, span: timedelta, raised: float) -> str:
         return f"Would not have fired in the {length}."
     times = "once" if count == 1 else f"{count} times"
     return f"Would have fired {times} in the {length}, for {words_of(round(raised / 60, 1))} min in all."
-
-
-def _written(time_us: int) -> str:
-    return rfc3339(datetime.fromtimestamp(time_us / 1e6, UTC)) or ""
 
 
 def _evaluate(

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
+from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views import View
@@ -14,13 +15,13 @@ from django.views import View
 from alerts import delivering, starter
 from alerts.access import find_channel, find_fence, find_rule
 from alerts.channels_api import fields_of, shape
-from alerts.describing import sentence
+from alerts.describing import sentences
 from alerts.models import AlertRule, Channel, ChannelKind, Geofence, Severity
 from alerts.rules_api import shape as rule_shape
 from alerts.services import channel_delete, channel_save, fence_delete, fence_save, rule_delete, rule_save
 from fleet.accounts.access import MemberRequired, access
+from fleet.accounts.forms import id_of
 from fleet.accounts.models import Organization, Role
-from fleet.lib.api import NotFound
 from fleet.lib.errors import MotorpoolError
 from telemetry import directory, states, units
 
@@ -34,8 +35,11 @@ class RulesPage(MemberRequired, View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The page."""
-        rules = access(request).organization.alert_rules.select_related("organization").prefetch_related("channels")
-        rows = [{"rule": rule, "words": sentence(rule), "open": rule.alerts.open().count()} for rule in rules]
+        organization = access(request).organization
+        standing = Count("alerts", filter=Q(alerts__cleared_at=None, alerts__withdrawn_at=None))
+        rules = organization.alert_rules.annotate(open=standing).prefetch_related("channels")
+        words = sentences(organization, rules)
+        rows = [{"rule": rule, "words": words[rule.pk], "open": rule.open} for rule in rules]
         return render(request, "alerts/rules.html", {"rows": rows})
 
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -45,7 +49,7 @@ class RulesPage(MemberRequired, View):
             count = starter.add(organization=found.organization, user=found.user, request=request)
             messages.info(request, f"{count} rules were added." if count else "All of them are here already.")
             return redirect("rules")
-        rule = _one(lambda: find_rule(found.organization, _id(request, "rule")))
+        rule = find_rule(found.organization, id_of(request.POST.get("rule", "")))
         match request.POST.get("action"):
             case "enable" | "disable":
                 enabled = request.POST["action"] == "enable"
@@ -63,7 +67,7 @@ class RulePage(MemberRequired, View):
     def get(self, request: HttpRequest, rule: int | None = None) -> HttpResponse:
         """The builder, empty or with a rule."""
         organization = access(request).organization
-        row = _one(lambda: find_rule(organization, rule)) if rule is not None else AlertRule(organization=organization)
+        row = find_rule(organization, rule) if rule is not None else AlertRule(organization=organization)
         vehicles = list(organization.vehicles.filter(archived_at=None)[:MOST_VEHICLES])
         data = {
             "rule": rule_shape(row) if rule is not None else None,
@@ -107,7 +111,7 @@ class ChannelsPage(MemberRequired, View):
                     return self._page(request, secret=secret)
                 messages.info(request, f"{channel} was added.")
                 return redirect("channels")
-            channel = _one(lambda: find_channel(found.organization, _id(request, "channel")))
+            channel = find_channel(found.organization, id_of(request.POST.get("channel", "")))
             match request.POST.get("action"):
                 case "test":
                     sent = delivering.send_test(channel)
@@ -184,7 +188,7 @@ class GeofencesPage(MemberRequired, View):
                     count = _import(request, found.organization, found.user)
                     messages.info(request, f"{count} geofences were imported.")
                 case "delete":
-                    fence = _one(lambda: find_fence(found.organization, _id(request, "fence")))
+                    fence = find_fence(found.organization, id_of(request.POST.get("fence", "")))
                     fence_delete(fence=fence, user=found.user, request=request)
                 case _:
                     raise Http404
@@ -232,15 +236,3 @@ def _number(request: HttpRequest, name: str) -> float:
         return float(request.POST.get(name, ""))
     except ValueError:
         raise MotorpoolError(f"{name} is a number.", status=422) from None
-
-
-def _id(request: HttpRequest, name: str) -> int:
-    words = request.POST.get(name, "")
-    return int(words) if words.isascii() and words.isdecimal() and len(words) < 10 else 0
-
-
-def _one(find: Any) -> Any:
-    try:
-        return find()
-    except NotFound:
-        raise Http404 from None

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views import View
@@ -16,12 +16,12 @@ from rest_framework.exceptions import ValidationError
 
 from alerts import handling
 from alerts.access import find_alert
-from alerts.api import chosen, rows_of_csv
+from alerts.api import as_csv, chosen
 from alerts.models import Alert, Severity
 from alerts.wire import is_fact, signal_names
 from fleet.accounts.access import Access, MemberRequired, access
+from fleet.accounts.forms import id_of
 from fleet.accounts.models import Organization, Role
-from fleet.lib.api import NotFound
 from fleet.lib.errors import MotorpoolError
 from vehicles.models import Vehicle
 
@@ -43,12 +43,10 @@ class Inbox(MemberRequired, View):
         query.setdefault("state", "open")
         try:
             alerts = chosen(organization, query)
-        except (ValidationError, NotFound):
+        except ValidationError:
             raise Http404 from None
         if query.get("download") == "csv":
-            response = StreamingHttpResponse(rows_of_csv(alerts), content_type="text/csv; charset=utf-8")
-            response["Content-Disposition"] = 'attachment; filename="alerts.csv"'
-            return response
+            return as_csv(alerts)
         page = Paginator(alerts.select_related("assigned_to"), PER_PAGE).get_page(query.get("page"))
         tabs = [
             {"state": state, "word": (state or "all").capitalize(), "count": _count(organization, state)}
@@ -64,7 +62,7 @@ class Inbox(MemberRequired, View):
     def post(self, request: HttpRequest) -> HttpResponse:
         """Acknowledge or resolve the chosen ones."""
         found = access(request)
-        ids = [int(i) for i in request.POST.getlist("alert") if i.isascii() and i.isdecimal() and len(i) < 10]
+        ids = [id_of(words) for words in request.POST.getlist("alert")]
         rows = list(found.organization.alerts.filter(pk__in=ids[:PER_PAGE]))
         if not rows and ids:
             raise Http404
@@ -102,7 +100,7 @@ class AlertPage(MemberRequired, View):
     def get(self, request: HttpRequest, alert: int) -> HttpResponse:
         """The page."""
         found = access(request)
-        row = _find(found, alert)
+        row = find_alert(found.organization, alert)
         rule = row.rule
         names: set[str] = set()
         if rule is not None and not is_fact(rule.condition):
@@ -120,19 +118,12 @@ class AlertPage(MemberRequired, View):
     def post(self, request: HttpRequest, alert: int) -> HttpResponse:
         """Do something with it."""
         found = access(request)
-        row = _find(found, alert)
+        row = find_alert(found.organization, alert)
         try:
             _do(request, found, row)
         except MotorpoolError as error:
             messages.error(request, error.detail)
         return redirect("alert", alert=row.pk)
-
-
-def _find(found: Access, pk: int) -> Alert:
-    try:
-        return find_alert(found.organization, pk)
-    except NotFound:
-        raise Http404 from None
 
 
 def _do(request: HttpRequest, found: Access, row: Alert) -> None:
@@ -146,7 +137,7 @@ def _do(request: HttpRequest, found: Access, row: Alert) -> None:
             handling.snooze(alert=row, user=found.user, until=timezone.now() + length)
         case "assign":
             wanted = request.POST.get("user", "")
-            to = found.organization.members.filter(pk=int(wanted)).first() if wanted.isdecimal() else None
+            to = found.organization.members.filter(pk=id_of(wanted)).first()
             if wanted and to is None:
                 raise Http404
             handling.assign(alert=row, user=found.user, to=to)

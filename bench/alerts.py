@@ -189,7 +189,7 @@ def _rules(organization: Organization) -> list[compiled.Compiled]:
             lasting=timedelta(seconds=index % 3), begins=timezone.now() - timedelta(minutes=5),
         )  # fmt: skip
         row.save()
-        made.append(compiled.Compiled(compiled.rule_of(row, organization, set()), row, frozenset(), frozenset()))
+        made.append(compiled.Compiled(compiled.rule_of(row, organization, set()), row))
     return made
 
 

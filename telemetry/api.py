@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from fleet.accounts.access import access
 from fleet.accounts.models import Organization
-from fleet.lib.api import parse_time, rfc3339
+from fleet.lib.api import parse_time, written
 from telemetry import directory, store, units
 from telemetry.horizons import frames_from, rollups_from
 from telemetry.live.credentials import TICKET_SECONDS, ticket_create
@@ -161,7 +161,7 @@ class Summary(APIView):
                 "first": first, "last": last,
             }  # fmt: skip
         end = wanted.end if request.query_params.get("to") else wanted.end - 1
-        return Response({"from": _written(wanted.start), "to": _written(end), "signals": body})
+        return Response({"from": written(wanted.start), "to": written(end), "signals": body})
 
 
 class Tickets(APIView):
@@ -238,10 +238,6 @@ def _microseconds(words: str, name: str) -> int:
     if not 1970 <= moment.year <= 2200:
         raise ValidationError({name: ["Give a time from 1970 to 2200."]})
     return round(moment.timestamp() * 1_000_000)
-
-
-def _written(time_us: int) -> str:
-    return rfc3339(parse_time(time_us / 1e6, "time")) or ""
 
 
 def _history_body(

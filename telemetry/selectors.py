@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 
 from fleet.accounts.models import Organization
+from fleet.lib.api import written
 from telemetry import directory, states, store, units
 from telemetry.models import VehicleState
 from vehicles.models import Vehicle
@@ -77,9 +78,9 @@ def _shape(vehicle: Vehicle, row: store.LatestRow | None, state: str, now: float
     infos = directory.signals_in_order(row.signals).signals
     times = row.times.tolist()
     newest = max(times)
-    body |= {"time": _written(newest), "age_s": round(max(0.0, now - newest / 1e6), 3), "seq": row.version}
+    body |= {"time": written(newest), "age_s": round(max(0.0, now - newest / 1e6), 3), "seq": row.version}
     # Frames share their instants: few distinct times are written once each.
-    written = {time: _written(time) for time in set(times)}
+    moments = {time: written(time) for time in set(times)}
     sources = {source: directory.source(source) for source in set(row.sources.tolist())}
     signals = body["signals"]
     for info, source, moment, value, text in zip(
@@ -89,9 +90,5 @@ def _shape(vehicle: Vehicle, row: store.LatestRow | None, state: str, now: float
         if system != "metric" and text is None:
             conversion = units.conversion(unit, system)
             unit, shown = conversion.unit, conversion.apply(value)
-        signals[info.name] = {"value": shown, "unit": unit, "time": written[moment], "source": sources[source]}
+        signals[info.name] = {"value": shown, "unit": unit, "time": moments[moment], "source": sources[source]}
     return body
-
-
-def _written(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat().replace("+00:00", "Z")

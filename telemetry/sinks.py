@@ -89,6 +89,7 @@ def run_sink(name: str) -> int:
     registered = SINKS[name]
     sink: Sink = import_string(registered.path)
     processed = 0
+    _bury(name)
     for alone in (False, True):
         for _ in range(ROUNDS):
             owner = uuid.uuid4()
@@ -133,7 +134,6 @@ def _run_each(name: str, registered: Registered, sink: Sink, owner: uuid.UUID, c
 
 def _claim(name: str, owner: uuid.UUID, alone: bool) -> list[Claim]:
     """Claim what waits: all that never failed together, or one that did (it may kill its worker)."""
-    _bury(name)
     now = timezone.now()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.module_loading import import_string
 from django.views import View
 
 from fleet.accounts.access import MemberRequired, access
 from fleet.accounts.models import Role
-from fleet.lib.api import NotFound
 from telemetry import states
 from telemetry.selectors import latest_of
 from vehicles.access import find_vehicle
@@ -106,10 +105,7 @@ class VehiclePage(MemberRequired, View):
 
     def get(self, request: HttpRequest, vehicle: str) -> HttpResponse:
         organization = access(request).organization
-        try:
-            row = find_vehicle(organization, vehicle)
-        except NotFound:
-            raise Http404 from None
+        row = find_vehicle(organization, vehicle)
         latest = latest_of(organization, [row])[0]
         context = {
             "vehicle": row,

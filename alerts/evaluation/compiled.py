@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -28,19 +28,35 @@ _fences: dict[int, tuple[object, Fence]] = {}
 
 
 @dataclass(frozen=True)
+class Scope:
+    """Whom a rule is for: all vehicles, or those that it names by id, group or tag."""
+
+    everyone: bool = True
+    vehicles: frozenset[int] = frozenset()
+    groups: frozenset[int] = frozenset()
+    tags: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, row: AlertRule) -> Scope:
+        """A saved rule's."""
+        vehicles = frozenset(vehicle.pk for vehicle in row.vehicles.all())
+        groups = frozenset(group.pk for group in row.groups.all())
+        return cls(row.all_vehicles, vehicles, groups, frozenset(row.tags))
+
+    def holds(self, vehicle: Vehicle) -> bool:
+        """Whether a vehicle is among them; asks for its groups, which are to be fetched before, where that matters."""
+        if self.everyone or vehicle.pk in self.vehicles or self.tags.intersection(vehicle.tags):
+            return True
+        return bool(self.groups) and not self.groups.isdisjoint(group.pk for group in vehicle.groups.all())
+
+
+@dataclass(frozen=True)
 class Compiled:
-    """A rule with what its row says of whom it is for."""
+    """A rule with its row and whom it is for."""
 
     rule: Rule
     row: AlertRule
-    vehicles: frozenset[int]
-    groups: frozenset[int]
-
-    def is_for(self, vehicle: Vehicle, groups: Iterable[int]) -> bool:
-        """Whether the rule is for a vehicle."""
-        if self.row.all_vehicles or vehicle.pk in self.vehicles:
-            return True
-        return bool(self.groups.intersection(groups) or set(self.row.tags).intersection(vehicle.tags))
+    scope: Scope = field(default_factory=Scope)
 
 
 @dataclass(frozen=True)
@@ -121,8 +137,7 @@ def _compile(row: AlertRule, organization: Organization, fences: set[int]) -> Co
     except wire.BadCondition as error:  # a fence or a signal that it named is gone
         log.warning("alerts.rule_unusable", rule=row.pk, error=error.detail)
         return None
-    vehicles = frozenset(vehicle.pk for vehicle in row.vehicles.all())
-    return Compiled(rule, row, vehicles, frozenset(group.pk for group in row.groups.all()))
+    return Compiled(rule, row, Scope.of(row))
 
 
 def rule_of(row: AlertRule, organization: Organization, fences: set[int]) -> Rule:
@@ -163,19 +178,16 @@ def position_signals() -> tuple[int, int]:
 
 def whom(rules: RuleSet, vehicle_ids: Sequence[int]) -> tuple[dict[int, Vehicle], dict[int, set[int]]]:
     """The vehicles that exist and are not archived, and by rule id those that it is for."""
+    scopes = {compiled.rule.id: compiled.scope for compiled in rules.rules}
     rows = Vehicle.objects.filter(pk__in=list(vehicle_ids), archived_at=None)
-    if any(compiled.groups for compiled in rules.rules):
+    if any(scope.groups for scope in scopes.values()):
         rows = rows.prefetch_related("groups")
     vehicles = {vehicle.pk: vehicle for vehicle in rows}
-    chosen: dict[int, set[int]] = {}
-    for compiled in rules.rules:
-        if compiled.row.all_vehicles:
-            continue
-        chosen[compiled.rule.id] = {
-            vehicle.pk
-            for vehicle in vehicles.values()
-            if compiled.is_for(vehicle, [g.pk for g in vehicle.groups.all()] if compiled.groups else ())
-        }
+    chosen = {
+        rule_id: {vehicle.pk for vehicle in vehicles.values() if scope.holds(vehicle)}
+        for rule_id, scope in scopes.items()
+        if not scope.everyone
+    }
     return vehicles, chosen
 
 

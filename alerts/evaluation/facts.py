@@ -17,12 +17,12 @@ from django.utils.module_loading import import_string
 
 from alerts import wire
 from alerts.evaluation import progress, spans
+from alerts.evaluation.compiled import Scope
 from alerts.evaluation.evidence import freeze_frames
 from alerts.evaluation.work import GRACE
 from alerts.models import Alert, AlertEvent, AlertRule, EventKind
 from alerts.telling import Told, announce, choose
 from fleet.accounts.models import Organization
-from vehicles.models import Vehicle
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,13 @@ def _look(rule: AlertRule) -> Told:
     now = timezone.now()
     name = next(word for word in wire.FACTS if word in rule.condition)
     asked = rule.condition[name]
-    vehicles = {vehicle.pk: vehicle for vehicle in _vehicles(rule)}
+    found = _facts(rule.organization, name, asked)
+    scope = Scope.of(rule)
+    rows = rule.organization.vehicles.filter(pk__in={fact.vehicle_id for fact in found}, archived_at=None)
+    vehicles = {vehicle.pk: vehicle for vehicle in rows.prefetch_related("groups") if scope.holds(vehicle)}
     lasting = max(rule.lasting, timedelta(0))
     holds: dict[int, Fact] = {}
-    for fact in _facts(rule.organization, name, asked):
+    for fact in found:
         begun = max(fact.since, rule.begins)
         if fact.vehicle_id in vehicles and now - begun >= lasting:
             known = holds.get(fact.vehicle_id)
@@ -165,22 +168,6 @@ def _standing(rule: AlertRule) -> list[Alert]:
     """The rule's open alerts, locked, so that nobody resolves one meanwhile."""
     rows = Alert.objects.open().filter(rule=rule).select_related("vehicle")
     return list(rows.order_by("pk").select_for_update(of=("self",)))
-
-
-def _vehicles(rule: AlertRule) -> list[Vehicle]:
-    """The vehicles that a rule is for."""
-    rows = rule.organization.vehicles.filter(archived_at=None)
-    if rule.all_vehicles:
-        return list(rows)
-    named = {vehicle.pk for vehicle in rule.vehicles.all()}
-    groups = {group.pk for group in rule.groups.all()}
-    return [
-        vehicle
-        for vehicle in rows.prefetch_related("groups")
-        if vehicle.pk in named
-        or set(rule.tags).intersection(vehicle.tags)
-        or groups.intersection(group.pk for group in vehicle.groups.all())
-    ]
 
 
 def _resolved(rule: AlertRule, holds: dict[int, Fact]) -> dict[int, datetime]:

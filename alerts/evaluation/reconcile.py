@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from alerts.evaluation.engine import Evaluated, Finding, Key
 from alerts.evaluation.progress import Progress
 from alerts.models import Alert, AlertEvent, EventKind
 from alerts.telling import Told, announce, choose
+from fleet.lib.api import moment_of
 from telemetry import store
 from telemetry.store import wire
 from vehicles.models import Vehicle
@@ -59,7 +60,7 @@ def reconcile(
     Args:
         since: by vehicle; what was found covers everything later.
     """
-    changes = _Changes(_moment(now))
+    changes = _Changes(moment_of(now))
     found: dict[Key, list[Finding]] = result.findings
     concerned = {vehicle for vehicle, _ in found} | {v for v in result.memories if rows[v].recent}
     standing = _standing(concerned, since, list(rules.by_id)) if concerned else {}
@@ -67,7 +68,7 @@ def reconcile(
         vehicle_id, rule_id = key
         _match(
             changes, rules.by_id[rule_id], vehicles[vehicle_id], standing.get(key, []), found.get(key, []),
-            _moment(since[vehicle_id]),
+            moment_of(since[vehicle_id]),
         )  # fmt: skip
     for vehicle_id, memory in result.memories.items():
         rows[vehicle_id].recent = False
@@ -76,10 +77,6 @@ def reconcile(
                 end = finding.episode.cleared
                 rows[vehicle_id].recent |= finding.episode.opened > memory.time or end is None or end > memory.time
     return _write(changes, rules, rows)
-
-
-def _moment(time: int) -> datetime:
-    return datetime.fromtimestamp(time // 1_000_000, UTC) + timedelta(microseconds=time % 1_000_000)
 
 
 def _standing(vehicles: set[int], since: Mapping[int, int], rules: list[int]) -> dict[Key, list[Alert]]:
@@ -116,8 +113,8 @@ def _match(
 ) -> None:
     left = list(standing)
     for finding in findings:
-        opened = _moment(finding.episode.opened)
-        cleared = None if finding.episode.cleared is None else _moment(finding.episode.cleared)
+        opened = moment_of(finding.episode.opened)
+        cleared = None if finding.episode.cleared is None else moment_of(finding.episode.cleared)
         alert = next((a for a in left if a.opened_at == opened), None) or next(
             (a for a in left if _overlap(a, opened, cleared)), None
         )
@@ -175,7 +172,7 @@ def _write(changes: _Changes, rules: RuleSet, rows: Mapping[int, Progress]) -> T
     fresh: list[Alert] = []
     for alert in [*made, *changes.changed]:
         newest = rows[alert.vehicle_id].newest
-        end = alert.cleared_at or max(_moment(newest or 0), alert.opened_at)
+        end = alert.cleared_at or max(moment_of(newest or 0), alert.opened_at)
         if alert.cleared_at is None and rules.by_id[alert.rule_id or 0].rule.silent:
             end = changes.now  # silence is known to last
         untold = alert.told_at is None and alert.tell_at is None and alert.withdrawn_at is None

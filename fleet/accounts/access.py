@@ -12,12 +12,13 @@ from typing import Any
 from django.contrib.auth.mixins import AccessMixin
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from fleet.accounts.models import Membership, Organization, Role, User
+from fleet.lib.api import NotFound
 
 SESSION_KEY = "organization"
 
@@ -73,7 +74,7 @@ class HasRole(BasePermission):
 
 
 class MemberRequired(AccessMixin):
-    """Pages: signed in, a member, and of ``role`` or above for the methods in ``roles``."""
+    """Pages: signed in, a member, and of ``role`` or above for the methods in ``roles``; `NotFound` is a 404."""
 
     roles: dict[str, Role] = {}
 
@@ -86,5 +87,8 @@ class MemberRequired(AccessMixin):
             return redirect("organization-new")
         if found.role < self.roles.get(request.method or "", Role.VIEWER):
             raise PermissionDenied("Your role in this organization does not allow that.")
-        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        try:
+            response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        except NotFound:  # what the doors raise, for the API too
+            raise Http404 from None
         return response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import msgspec
@@ -137,6 +137,16 @@ def parse_time(words: str | int | float, name: str) -> datetime:
 def rfc3339(time: datetime | None) -> str | None:
     """A time as the API writes it."""
     return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def moment_of(time_us: int) -> datetime:
+    """A time from microseconds since 1970, exactly."""
+    return datetime.fromtimestamp(time_us // 1_000_000, UTC) + timedelta(microseconds=time_us % 1_000_000)
+
+
+def written(time_us: int) -> str:
+    """The same as the API writes it."""
+    return rfc3339(moment_of(time_us)) or ""
 
 
 def _as_lists(errors: Mapping[str, Any]) -> dict[str, list[str]]:

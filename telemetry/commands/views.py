@@ -13,7 +13,6 @@ from django.views import View
 
 from fleet.accounts.access import MemberRequired, access
 from fleet.accounts.models import Role
-from fleet.lib.api import NotFound
 from telemetry.commands import carriers, controls, queue
 from telemetry.commands.descriptions import describe
 from telemetry.models import Command, CommandState, TroubleCodeStatus
@@ -32,11 +31,11 @@ class CommandPage(MemberRequired, View):
 
     def get(self, request: HttpRequest, vehicle: str) -> HttpResponse:
         """The page."""
-        return self.page(request, _vehicle(request, vehicle))
+        return self.page(request, find_vehicle(access(request).organization, vehicle))
 
     def post(self, request: HttpRequest, vehicle: str) -> HttpResponse:
         """Queue a command, then show the page, which waits for its outcome."""
-        row = _vehicle(request, vehicle)
+        row = find_vehicle(access(request).organization, vehicle)
         kind = request.POST.get("action", "")
         if kind not in self.actions:
             raise Http404
@@ -131,13 +130,6 @@ class Controls(CommandPage):
             "collector": told.result if told else None,
             "form": request.POST,
         }
-
-
-def _vehicle(request: HttpRequest, identifier: str) -> Vehicle:
-    try:
-        return find_vehicle(access(request).organization, identifier)
-    except NotFound:
-        raise Http404 from None
 
 
 def _what(command: Command) -> str:

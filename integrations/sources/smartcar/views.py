@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views import View
 
 from fleet.accounts.access import MemberRequired, access
+from fleet.accounts.forms import id_of
 from fleet.accounts.models import Role
 from fleet.lib.api import NotFound
 from fleet.lib.errors import MotorpoolError
@@ -183,8 +184,7 @@ class Webhooks(MemberRequired, View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Process one again."""
-        number = request.POST.get("event", "")
-        events = selectors.events_of(access(request).organization).filter(pk=int(number) if number.isdecimal() else 0)
+        events = selectors.events_of(access(request).organization).filter(pk=id_of(request.POST.get("event", "")))
         if not events.exists():
             raise Http404
         processing.replay(events)
