@@ -24,8 +24,9 @@ from fleet.accounts.forms import id_of
 from fleet.accounts.models import Organization, Role
 from fleet.lib.errors import MotorpoolError
 from telemetry import directory, states, units
+from telemetry.selectors import latest_of
 
-MOST_VEHICLES = 2_000
+MOST_VEHICLES, MOST_PLACES = 2_000, 500
 
 
 class RulesPage(MemberRequired, View):
@@ -170,7 +171,7 @@ class GeofencesPage(MemberRequired, View):
         return self._page(request)
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Add a circle, import GeoJSON, or delete one."""
+        """Add a circle, import GeoJSON, change or delete one."""
         found = access(request)
         try:
             match request.POST.get("action"):
@@ -187,6 +188,11 @@ class GeofencesPage(MemberRequired, View):
                 case "import":
                     count = _import(request, found.organization, found.user)
                     messages.info(request, f"{count} geofences were imported.")
+                case "change":
+                    fence = find_fence(found.organization, id_of(request.POST.get("fence", "")))
+                    radius = _number(request, "radius") if fence.radius is not None else None
+                    name = request.POST.get("name", "").strip()[:100] or fence.name
+                    fence_save(fence=fence, user=found.user, request=request, name=name, radius=radius)
                 case "delete":
                     fence = find_fence(found.organization, id_of(request.POST.get("fence", "")))
                     fence_delete(fence=fence, user=found.user, request=request)
@@ -198,9 +204,22 @@ class GeofencesPage(MemberRequired, View):
         return redirect("geofences")
 
     def _page(self, request: HttpRequest, status: int = 200) -> HttpResponse:
-        fences = list(access(request).organization.geofences.all())
+        organization = access(request).organization
+        fences = list(organization.geofences.all())
         data = [{"id": f.pk, "name": f.name, "geometry": f.geometry, "radius": f.radius} for f in fences]
-        return render(request, "alerts/geofences.html", {"fences": fences, "data": data}, status=status)
+        context = {"fences": fences, "data": data, "places": _places(organization)}
+        return render(request, "alerts/geofences.html", context, status=status)
+
+
+def _places(organization: Organization) -> list[dict[str, Any]]:
+    """Where vehicles were seen last."""
+    vehicles = list(organization.vehicles.filter(archived_at=None)[:MOST_PLACES])
+    found = []
+    for vehicle, latest in zip(vehicles, latest_of(organization, vehicles), strict=True):
+        place = [latest["signals"].get(name, {}).get("value") for name in ("location.latitude", "location.longitude")]
+        if None not in place:
+            found.append({"name": vehicle.name, "latitude": place[0], "longitude": place[1]})
+    return found
 
 
 def _import(request: HttpRequest, organization: Organization, user: Any) -> int:

@@ -170,6 +170,7 @@ PAGES = [
     page("/channels", 403, 200, 200),
     page("/channels", 403, 302, 302, 404, method="POST", body={"action": "enable", "channel": "{channel}"}),
     page("/geofences", 200, 200, 200),
+    page("/geofences", 403, 302, 302, 404, method="POST", body={"action": "change", "fence": "{fence}", "radius": "9"}),
     page("/geofences", 403, 302, 302, 404, method="POST", body={"action": "delete", "fence": "{fence}"}),
     Row("GET", "/alerts/unsubscribe/{secret}", (404, 404, 404, 404, 404)),
     Row("GET", "/alerts/confirm/{secret}", (404, 404, 404, 404, 404)),

@@ -175,3 +175,10 @@ function drawFence(fence: Fence): void {
 
 const fences = document.getElementById("fences");
 if (fences) for (const fence of JSON.parse(fences.textContent ?? "[]") as Fence[]) drawFence(fence);
+
+document.querySelector<HTMLSelectElement>("[data-place]")?.addEventListener("change", (event) => {
+  const [latitude, longitude] = (event.target as HTMLSelectElement).value.split(" ");
+  const form = (event.target as HTMLSelectElement).form!;
+  (form.elements.namedItem("latitude") as HTMLInputElement).value = latitude ?? "";
+  (form.elements.namedItem("longitude") as HTMLInputElement).value = longitude ?? "";
+});

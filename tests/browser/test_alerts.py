@@ -71,6 +71,34 @@ def test_a_rule_made_in_the_browser_fires_is_seen_and_mailed(page: Page, demo: D
     assert (trouble.console, trouble.foreign) == ([], [])
 
 
+def test_a_rule_of_a_state_and_a_fence_around_a_car(page: Page, demo: Demo, trouble: Trouble) -> None:
+    sign_in(page, demo.url, demo.facts["users"]["admin"])
+    page.goto(f"{demo.url}/geofences")
+    page.fill("#name", "Around the car")
+    page.select_option("#place", label="City EV")
+    page.locator("text=Add >> nth=-1").click()
+    page.wait_for_selector("text=radius 200 m")
+    page.click("text=Change")
+    page.locator("details [name=radius]").fill("750")
+    page.click("text=Save")
+    page.wait_for_selector("text=radius 750 m")
+    page.goto(f"{demo.url}/rules/new")
+    page.fill("input[name=name]", "Fast inside")
+    page.select_option("[name=c_signal]", "vehicle.speed")
+    page.fill("[name=c_value]", "1")
+    page.click("[data-add]")
+    second = page.locator("[data-condition]").nth(1)
+    second.locator("[name=c_kind]").select_option("state")
+    second.locator("[name=c_state]").select_option("moving")
+    page.check("[name=tell_cleared]")
+    assert "vehicle.speed is above 1 km/h and the vehicle is moving" in page.locator("[data-sentence]").inner_text()
+    page.click("text=Save rule")
+    page.wait_for_url(f"{demo.url}/rules")
+    page.goto(f"{demo.url}/alerts?state=")
+    eventually(lambda: "Fast inside" in page.locator("[data-inbox]").inner_text(), 60)
+    assert (trouble.console, trouble.foreign) == ([], [])
+
+
 @pytest.mark.long
 def test_two_hundred_firings_are_seen_within_a_second(page: Page, demo: Demo) -> None:
     """From the reading's own time to the banner in the page."""

@@ -77,9 +77,13 @@ def test_every_page_is_quiet_and_local(page: Page, demo: Demo, trouble: Trouble)
     for path in (
         "/", "/vehicles", "/vehicles?state=charging", "/devices", "/tokens", "/members", "/organization", "/account",
         "/accounts/2fa/", "/accounts/2fa/totp/activate/", "/accounts/2fa/webauthn/", "/accounts/sessions/",
-        "/accounts/email/", "/accounts/password/change/", "/organizations/new", "/docs",
+        "/accounts/email/", "/accounts/password/change/", "/organizations/new", "/connections", "/alerts?state=",
+        "/rules", "/rules/new", "/channels", "/geofences", "/docs",
     ):  # fmt: skip
         page.goto(demo.url + path)
+        if path != "/docs":
+            width = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert width <= 0, f"{path} is {width} px wider than the screen"
         page.wait_for_load_state("networkidle") if path == "/docs" else page.wait_for_timeout(300)
     assert page.locator(".opblock").count() > 10  # the API's documentation, drawn without any other host
     assert trouble == Trouble()
