@@ -18,9 +18,9 @@ from alerts import handling
 from alerts.access import find_alert
 from alerts.models import Alert, AlertEvent, Severity
 from fleet.accounts.access import access
-from fleet.accounts.forms import id_of
 from fleet.accounts.models import Organization, Role
 from fleet.lib.api import NotFound, parse_time, rfc3339
+from fleet.lib.ids import id_of
 from vehicles.access import find_vehicle
 
 STATES = ("open", "acknowledged", "cleared", "withdrawn")

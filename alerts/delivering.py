@@ -11,7 +11,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import structlog
 from django.db import connection, transaction
@@ -21,8 +20,11 @@ from django.utils import timezone
 from alerts.channels import Message, Undelivered, carrier
 from alerts.composing import digest_of, message_of
 from alerts.models import AlertEvent, Channel, ChannelKind, Delivery, DeliveryState, EventKind, Recipient
+from alerts.quiet import quiet_until
 from alerts.telling import recipients_of
 from fleet.accounts.services import audit
+from fleet.lib import bell
+from fleet.lib.errors import MotorpoolError
 
 LEASE = timedelta(seconds=90)
 HOUR = timedelta(hours=1)
@@ -39,6 +41,9 @@ AT_ONCE, ROUNDS = 8, 20
 KEPT = timedelta(days=90)
 LOUD = (ChannelKind.WEBHOOK,)
 """Programs read these: they are not limited by the hour, only gathered when many wait."""
+
+OVER = (DeliveryState.FAILED, DeliveryState.UNKNOWN, DeliveryState.DROPPED)
+"""What did not arrive, or nobody knows: it is sent again only by hand."""
 
 log = structlog.get_logger(__name__)
 _running = threading.Lock()
@@ -120,6 +125,20 @@ def send_test(channel: Channel) -> Delivery:
             _send(_Claimed(message_of(delivery), delivery, []))
         delivery.refresh_from_db()
     return delivery
+
+
+def send_again(delivery: Delivery) -> None:
+    """Have a message of an alert sent once more that failed, or of which nobody knows whether it arrived.
+
+    Raises:
+        MotorpoolError: it arrived, or is on its way.
+    """
+    changed = Delivery.objects.filter(pk=delivery.pk, state__in=OVER).update(
+        state=DeliveryState.WAITING, attempts=0, due_at=timezone.now(), digest=None, words="Sent again by hand."
+    )
+    if not changed:
+        raise MotorpoolError("Only a message that did not arrive is sent again.", status=409)
+    bell.announce("alerts.tasks.deliver", expires=30)
 
 
 def _give_up_unknown(now: datetime) -> None:
@@ -209,21 +228,6 @@ def _without_quiet(channel: Channel, waiting: list[Delivery], now: datetime) -> 
     held = [delivery for delivery in waiting if delivery not in passing]
     _put_off(held, DeliveryState.HELD, until, "Held until the quiet hours end.")
     return passing
-
-
-def quiet_until(channel: Channel, now: datetime) -> datetime | None:
-    """When the quiet hours end in which the channel is now; None outside them."""
-    start, end = channel.quiet_from, channel.quiet_to
-    if start is None or end is None or start == end:
-        return None
-    local = timezone.localtime(now, ZoneInfo(channel.organization.time_zone))
-    minute = local.hour * 60 + local.minute
-    begun = local.date() if minute >= start else local.date() - timedelta(days=1)
-    inside = start <= minute < end if start < end else (minute >= start or minute < end)
-    if not inside or (channel.quiet_days and begun.weekday() not in channel.quiet_days):
-        return None
-    over = begun if end > start else begun + timedelta(days=1)
-    return datetime(over.year, over.month, over.day, end // 60 % 24, end % 60, tzinfo=local.tzinfo)
 
 
 def _send(claimed: _Claimed) -> None:

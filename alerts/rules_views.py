@@ -20,9 +20,9 @@ from alerts.models import AlertRule, Channel, ChannelKind, Geofence, Severity
 from alerts.rules_api import shape as rule_shape
 from alerts.services import channel_delete, channel_save, fence_delete, fence_save, rule_delete, rule_save
 from fleet.accounts.access import MemberRequired, access
-from fleet.accounts.forms import id_of
 from fleet.accounts.models import Organization, Role
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.ids import id_of
 from telemetry import directory, states, units
 from telemetry.selectors import latest_of
 

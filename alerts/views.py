@@ -14,15 +14,15 @@ from django.utils import timezone
 from django.views import View
 from rest_framework.exceptions import ValidationError
 
-from alerts import handling
+from alerts import delivering, handling
 from alerts.access import find_alert
 from alerts.api import as_csv, chosen
 from alerts.models import Alert, Severity
 from alerts.wire import is_fact, signal_names
 from fleet.accounts.access import Access, MemberRequired, access
-from fleet.accounts.forms import id_of
 from fleet.accounts.models import Organization, Role
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.ids import id_of, uuid_of
 from vehicles.models import Vehicle
 
 PER_PAGE = 50
@@ -108,7 +108,7 @@ class AlertPage(MemberRequired, View):
         end = (row.cleared_at or timezone.now()) + AROUND
         context = {
             "alert": row, "events": row.events.select_related("user"),
-            "deliveries": row.deliveries.select_related("channel").order_by("created_at"),
+            "deliveries": row.deliveries.select_related("channel").order_by("created_at"), "again": delivering.OVER,
             "members": found.organization.members.order_by("email"), "signals": ",".join(sorted(names)),
             "chart_from": (row.opened_at - AROUND).timestamp(),
             "chart_to": min(end, row.opened_at + timedelta(hours=6)).timestamp(), "snoozes": SNOOZES,
@@ -143,6 +143,13 @@ def _do(request: HttpRequest, found: Access, row: Alert) -> None:
             handling.assign(alert=row, user=found.user, to=to)
         case "comment":
             handling.comment(alert=row, user=found.user, words=request.POST.get("words", ""))
+        case "resend":
+            key = uuid_of(request.POST.get("delivery", ""))
+            delivery = row.deliveries.filter(pk=key).first() if key else None
+            if delivery is None:
+                raise Http404
+            delivering.send_again(delivery)
+            messages.info(request, "It is sent again now.")
         case _:
             raise Http404
 

@@ -40,11 +40,6 @@ class ConfirmForm(_LimitedCode, ReauthenticateForm):  # type: ignore[misc]
     """The confirmation before something sensitive."""
 
 
-def id_of(words: str) -> int:
-    """An id from a form; 0, which nobody has, for anything else."""
-    return int(words) if words.isascii() and words.isdecimal() and len(words) < 10 else 0
-
-
 class OrganizationForm(forms.Form):
     """A new organization."""
 

@@ -12,10 +12,10 @@ from django.views import View
 
 from fleet.accounts import memberships
 from fleet.accounts.access import SESSION_KEY, MemberRequired, access
-from fleet.accounts.forms import id_of
 from fleet.accounts.memberships import MembershipError
 from fleet.accounts.models import Organization, Role, User
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.ids import id_of
 
 
 class InviteForm(forms.Form):

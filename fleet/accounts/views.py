@@ -11,9 +11,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 
 from fleet.accounts.access import SESSION_KEY, MemberRequired, access
-from fleet.accounts.forms import OrganizationForm, SetupForm, id_of
+from fleet.accounts.forms import OrganizationForm, SetupForm
 from fleet.accounts.models import User
 from fleet.accounts.services import organization_create, setup_complete, setup_token_valid, token_create, token_revoke
+from fleet.lib.ids import id_of
 
 BACKEND = "fleet.accounts.backends.LimitedBackend"
 

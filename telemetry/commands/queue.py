@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ from django.utils import timezone
 from fleet.accounts.models import User
 from fleet.accounts.services import audit
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.ids import uuid_of
 from telemetry.commands import carriers, trouble_codes
 from telemetry.models import Command, CommandState, VehicleSettings
 from telemetry.selectors import latest_of
@@ -147,9 +147,8 @@ def claim_one(command_id: str) -> Command | None:
 
 def finish(*, command_id: str, vehicle_id: int, succeeded: bool, result: Any, detail: str) -> bool:
     """Note an agent's answer; false where the command is not its own, or not open any more."""
-    try:
-        known = uuid.UUID(command_id)
-    except ValueError:
+    known = uuid_of(command_id)
+    if known is None:
         return False
     state = CommandState.SUCCEEDED if succeeded else CommandState.FAILED
     with transaction.atomic():

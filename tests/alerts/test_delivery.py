@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from django.db import transaction
+from django.test import Client
 from django.utils import timezone
 
 from alerts import delivering, handling, telling
 from alerts.models import Alert, AlertRule, Channel, Delivery, DeliveryState, Escalation
 from alerts.services import channel_save, rule_delete
+from fleet.lib.errors import MotorpoolError
 from tests.alerts.making import evaluate, hot, make_rule
 from tests.browser.demo import Mailbox, mail_server, subject
 from tests.conftest import Team, make_team
@@ -254,6 +256,25 @@ def test_a_mail_server_that_is_away_is_tried_again(team: Team, settings: Any) ->
         Delivery.objects.filter(pk=delivery.pk).update(due_at=timezone.now())
         delivering.deliver()
         assert len(alerts_in(mailbox)) == 1
+        with pytest.raises(MotorpoolError, match="did not arrive"):
+            delivering.send_again(delivery)
+
+
+def test_what_is_unknown_is_sent_again_by_hand(team: Team, mail: Mailbox, client: Client) -> None:
+    [alert] = raise_alerts(team, make_rule(team, channels=[email_channel(team, "again@example.org")]), 1)
+    delivery = Delivery.objects.get(alert=alert)
+    Delivery.objects.filter(pk=delivery.pk).update(state=DeliveryState.UNKNOWN)
+    delivering.deliver()
+    assert not alerts_in(mail)
+    body = {"action": "resend", "delivery": str(delivery.pk)}
+    client.force_login(team.users["viewer"])
+    assert client.post(f"/alerts/{alert.pk}", body).status_code == 403
+    client.force_login(team.users["operator"])
+    assert client.post(f"/alerts/{alert.pk}", {**body, "delivery": "x"}).status_code == 404
+    assert b"Send again" in client.get(f"/alerts/{alert.pk}").content
+    assert client.post(f"/alerts/{alert.pk}", body).status_code == 302
+    delivering.deliver()
+    assert len(alerts_in(mail)) == 1
 
 
 def webhook(team: Team, target: Target) -> tuple[Channel, str]:

@@ -17,11 +17,11 @@ from django.utils import timezone
 from fleet.accounts.models import Organization, User
 from fleet.accounts.services import audit
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.ids import uuid_of
 from integrations.sources.smartcar import polling, tokens, troubles
 from integrations.sources.smartcar.calls import RemoteVehicle
 from integrations.sources.smartcar.client import cloud_of
 from integrations.sources.smartcar.configuration import configuration
-from integrations.sources.smartcar.conversions import uuid_of
 from integrations.sources.smartcar.failures import Failure
 from integrations.sources.smartcar.importing import take_over
 from integrations.sources.smartcar.leases import TooBusy

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from telemetry.catalog import LONGEST_TEXT
 from telemetry.units import GALLON_IN_L, MILE_IN_KM, PSI_IN_KPA
@@ -113,14 +112,6 @@ def list_of(value: Any) -> list[Any]:
 def dict_of(value: Any) -> dict[str, Any]:
     """The object, or an empty one for anything else."""
     return value if isinstance(value, dict) else {}
-
-
-def uuid_of(value: Any) -> UUID | None:
-    """The id in a text, None for anything else."""
-    try:
-        return UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
 
 
 def _spelled(unit: Any) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 import structlog
 from django.utils import timezone
 
+from fleet.lib.ids import uuid_of
 from integrations.sources.smartcar import troubles
 from integrations.sources.smartcar.calls import RemoteVehicle
 from integrations.sources.smartcar.client import cloud_of
-from integrations.sources.smartcar.conversions import uuid_of
 from integrations.sources.smartcar.failures import Failure
 from integrations.sources.smartcar.leases import TooBusy
 from integrations.sources.smartcar.models import Account, CloudVehicle

@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from fleet.accounts.models import Organization
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.ids import uuid_of
 from integrations.sources.smartcar import troubles
-from integrations.sources.smartcar.conversions import uuid_of
 from integrations.sources.smartcar.events import Event, event_of
 from integrations.sources.smartcar.models import CloudVehicle, EventState, WebhookEvent
 from integrations.sources.smartcar.signals import Signal, readings_of

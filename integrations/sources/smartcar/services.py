@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from fleet.accounts.models import Organization, User
 from fleet.accounts.services import audit
+from fleet.lib.ids import uuid_of
 from fleet.lib.resealing import resealed
 from integrations.sources.smartcar import polling
 from integrations.sources.smartcar.connecting import NotConnected
-from integrations.sources.smartcar.conversions import uuid_of
 from integrations.sources.smartcar.models import Account, AccountState, CloudVehicle, Generation, WebhookEndpoint
 from integrations.sources.smartcar.processing import claim_waiting
 from integrations.sources.smartcar.selectors import unclaimed_of

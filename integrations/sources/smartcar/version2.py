@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from fleet.lib.ids import uuid_of
 from fleet.lib.outbound import Answer
 from integrations.sources.smartcar import allowance, tokens
 from integrations.sources.smartcar.calls import (
@@ -20,7 +21,7 @@ from integrations.sources.smartcar.calls import (
     words_in,
 )
 from integrations.sources.smartcar.configuration import configuration
-from integrations.sources.smartcar.conversions import dict_of, list_of, uuid_of
+from integrations.sources.smartcar.conversions import dict_of, list_of
 from integrations.sources.smartcar.failures import Failure, Retry
 from integrations.sources.smartcar.legacy_signals import legacy_signals_of
 from integrations.sources.smartcar.models import Account, CloudVehicle

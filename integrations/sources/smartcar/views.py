@@ -12,10 +12,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views import View
 
 from fleet.accounts.access import MemberRequired, access
-from fleet.accounts.forms import id_of
 from fleet.accounts.models import Role
 from fleet.lib.api import NotFound
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.ids import id_of
 from integrations.sources.smartcar import connecting, polling, processing, selectors, services
 from integrations.sources.smartcar.configuration import configuration
 from integrations.sources.smartcar.models import EventState
