@@ -95,7 +95,8 @@ def _evaluate(
     """The episodes with the values that raised them, and how many frames were read: by chunks, to bound the memory."""
     asked = next((leaf.signal for leaf in rule.leaves if isinstance(leaf, Compare)), None)
     begin = first - rule.lookback
-    minutes = _minutes(rule, vehicle, begin, last)
+    texts = rules.numbers_and_texts[1]
+    minutes = None if texts else _minutes(rule, vehicle, begin, last)  # rollups know nothing of texts
     memory, count = Memory(begin - 1), 0
     episodes: dict[int, tuple[Episode, float | None]] = {}
     for after in range(begin - 1, last, CHUNK):

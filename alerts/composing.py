@@ -43,7 +43,10 @@ def digest_of(delivery: Delivery, members: Sequence[Delivery]) -> Message:
     }  # fmt: skip
     worst = {line.severity for line in lines}
     word = next((s for s in ("critical", "warning", "info") if s in worst), "info")
-    subject = f"{len(lines)} alerts, the worst {word}" if len(lines) != 1 else f"{lines[0].rule} – {lines[0].vehicle}"
+    subject = f"{len(lines)} alerts, the worst {word}"
+    if len(lines) == 1:
+        beginning = _BEGINNINGS["cleared"] if lines[0].ended else ""
+        subject = f"{beginning}{lines[0].rule} – {lines[0].vehicle}"
     return Message(delivery, subject, lines, body, url)
 
 

@@ -94,8 +94,12 @@ def clear_archived() -> int:
 
 
 @transaction.atomic
-def clear(alerts: AlertQuerySet, words: str) -> int:
-    """Clear those of some alerts that are open: what they tell of is no longer looked at; returns how many."""
+def clear(alerts: AlertQuerySet, words: str, *, over: bool = True) -> int:
+    """Clear those of some alerts that are open, as what they tell of is no longer looked at; returns how many.
+
+    Args:
+        over: whether people are told that it is over; not where others may take their place at once.
+    """
     now = timezone.now()
     rows = list(alerts.open().select_related("vehicle").order_by("pk").select_for_update(of=("self",)))
     for alert in rows:
@@ -104,7 +108,7 @@ def clear(alerts: AlertQuerySet, words: str) -> int:
     AlertEvent.objects.bulk_create(
         [AlertEvent(alert=alert, kind=EventKind.CLEARED, words=words, at=now) for alert in rows], batch_size=1_000
     )
-    told = announce((), rows, now)
+    told = announce((), rows if over else (), now)
     told.news = rows
     transaction.on_commit(told.after_commit)
     return len(rows)
@@ -112,8 +116,10 @@ def clear(alerts: AlertQuerySet, words: str) -> int:
 
 def trim() -> int:
     """Forget alerts that were over long ago, with all that hangs on them, some at a time; returns how many."""
-    over = Alert.objects.filter(Q(cleared_at__isnull=False) | Q(withdrawn_at__isnull=False))
-    ids = list(over.filter(opened_at__lt=timezone.now() - KEPT).order_by().values_list("pk", flat=True)[:10_000])
+    long_ago = timezone.now() - KEPT
+    # The index is by the opening, which comes first.
+    over = Alert.objects.filter(Q(cleared_at__lt=long_ago) | Q(withdrawn_at__lt=long_ago), opened_at__lt=long_ago)
+    ids = list(over.order_by().values_list("pk", flat=True)[:10_000])
     Alert.objects.filter(pk__in=ids).delete()
     return len(ids)
 

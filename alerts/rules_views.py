@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views import View
@@ -22,7 +22,7 @@ from alerts.services import channel_delete, channel_save, fence_delete, fence_sa
 from fleet.accounts.access import MemberRequired, access
 from fleet.accounts.models import Organization, Role
 from fleet.lib.errors import MotorpoolError
-from fleet.lib.ids import id_of
+from fleet.lib.ids import id_of, name_of
 from telemetry import directory, states, units
 from telemetry.selectors import latest_of
 
@@ -37,10 +37,11 @@ class RulesPage(MemberRequired, View):
     def get(self, request: HttpRequest) -> HttpResponse:
         """The page."""
         organization = access(request).organization
-        standing = Count("alerts", filter=Q(alerts__cleared_at=None, alerts__withdrawn_at=None))
-        rules = organization.alert_rules.annotate(open=standing).prefetch_related("channels")
+        rules = organization.alert_rules.prefetch_related("channels")
         words = sentences(organization, rules)
-        rows = [{"rule": rule, "words": words[rule.pk], "open": rule.open} for rule in rules]
+        standing = organization.alerts.open().order_by().values_list("rule_id").annotate(count=Count("pk"))
+        counts = dict(standing)
+        rows = [{"rule": rule, "words": words[rule.pk], "open": counts.get(rule.pk, 0)} for rule in rules]
         return render(request, "alerts/rules.html", {"rows": rows})
 
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -150,7 +151,7 @@ def _add(request: HttpRequest, organization: Organization, user: Any) -> Channel
     config = (
         {"to": [a for a in target.replace(",", " ").split() if a]} if kind == ChannelKind.EMAIL else {"url": target}
     )
-    name = request.POST.get("name", "").strip()[:100] or ChannelKind(kind).label.capitalize()
+    name = name_of(request.POST.get("name", ""), 100) or ChannelKind(kind).label.capitalize()
     channel = Channel(organization=organization)
     return channel_save(channel=channel, user=user, config=config, request=request, kind=kind, name=name)
 
@@ -182,7 +183,7 @@ class GeofencesPage(MemberRequired, View):
                     }
                     fence_save(
                         fence=Geofence(organization=found.organization), user=found.user, request=request,
-                        name=request.POST.get("name", "").strip()[:100] or "Circle", geometry=geometry,
+                        name=name_of(request.POST.get("name", ""), 100) or "Circle", geometry=geometry,
                         radius=_number(request, "radius"),
                     )  # fmt: skip
                 case "import":
@@ -191,7 +192,7 @@ class GeofencesPage(MemberRequired, View):
                 case "change":
                     fence = find_fence(found.organization, id_of(request.POST.get("fence", "")))
                     radius = _number(request, "radius") if fence.radius is not None else None
-                    name = request.POST.get("name", "").strip()[:100] or fence.name
+                    name = name_of(request.POST.get("name", ""), 100) or fence.name
                     fence_save(fence=fence, user=found.user, request=request, name=name, radius=radius)
                 case "delete":
                     fence = find_fence(found.organization, id_of(request.POST.get("fence", "")))
@@ -244,7 +245,7 @@ def _import(request: HttpRequest, organization: Organization, user: Any) -> int:
             radius = properties.get("radius")
             fence_save(
                 fence=Geofence(organization=organization), user=user, request=request, geometry=geometry or {},
-                name=str(properties.get("name") or f"Geofence {index}")[:100],
+                name=name_of(str(properties.get("name") or ""), 100) or f"Geofence {index}",
                 radius=float(radius) if isinstance(radius, (int, float)) else None,
             )  # fmt: skip
     return len(features)

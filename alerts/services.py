@@ -83,11 +83,11 @@ def rule_save(
             step.rule = rule
             step.save()
     if anew:
-        clear(rule.alerts.all(), "The rule was changed.")
+        clear(rule.alerts.all(), "The rule was changed.", over=not rule.enabled)
     if new or anew:
         spans.forget_unused(rule.organization)
         # What was told lately counts for it too, and nobody has to tell it again.
-        progress.look_soon(rule.organization_id, None, timezone.now())
+        progress.look_soon(rule.organization_id)
     action = "alert_rule.created" if new else "alert_rule.updated"
     audit(action, organization=rule.organization, user=user, target=rule, request=request)
     return rule
@@ -127,6 +127,8 @@ def check(rule: AlertRule) -> None:
 @transaction.atomic
 def rule_delete(*, rule: AlertRule, user: User, request: Any = None) -> None:
     """Delete a rule; its alerts stay, those that are open are cleared."""
+    # Locked first, as evaluations do.
+    AlertRule.objects.select_for_update().get(pk=rule.pk)
     clear(rule.alerts.all(), "The rule was deleted.")
     audit("alert_rule.deleted", organization=rule.organization, user=user, target=rule, request=request)
     rule.delete()

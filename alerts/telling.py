@@ -7,13 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Max, Prefetch
 
 from alerts import news
-from alerts.models import Alert, AlertEvent, AlertRule, Channel, ChannelKind, Delivery, Escalation, EventKind
+from alerts.models import (
+    Alert,
+    AlertEvent,
+    AlertRule,
+    Channel,
+    ChannelKind,
+    Delivery,
+    DeliveryState,
+    Escalation,
+    EventKind,
+)
 from fleet.lib import bell
+
+SETTLES = timedelta(seconds=10)
+"""So long an end may still be taken back before it is told."""
 
 
 @dataclass
@@ -60,24 +73,46 @@ def choose(alerts: Sequence[Alert], now: datetime) -> Chosen:
 
 
 def announce(chosen: Chosen, ended: Sequence[Alert], now: datetime) -> Told:
-    """Write the messages of saved alerts: of chosen ones, and of told ones that ended where their rule wants that."""
-    over = [alert for alert in ended if alert.told_at is not None and alert.told_at < now]
-    rules = _rules({alert.rule_id for alert in over if alert.rule_id is not None}, tell_cleared=True)
-    pairs = [("opened", alert, rule) for alert, rule in chosen]
-    pairs += [("cleared", alert, rules[alert.rule_id or 0]) for alert in over if alert.rule_id in rules]
+    """Write the messages of saved alerts: of chosen ones, and of told ones that ended where their rule wants that.
+
+    An end waits a little, so that a reading that comes out of step can take it back (`take_back`).
+    """
     deliveries = [
         delivery
-        for kind, alert, rule in pairs
-        for channel in _told_by(rule, alert)
-        for delivery in messages_of(alert, channel, kind, now)
+        for alert, rule in chosen
+        for channel in rule.channels.all()
+        for delivery in messages_of(alert, channel, "opened", now)
     ]
+    just_told = {alert.pk for alert, _ in chosen}
+    deliveries += _ends([alert for alert in ended if alert.told_at is not None and alert.pk not in just_told], now)
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True, batch_size=1_000)
     return Told(deliveries=len(deliveries))
 
 
-def _told_by(rule: AlertRule, alert: Alert) -> list[Channel]:
-    """The rule's channels, and those to which the alert was escalated."""
-    return [*rule.channels.all(), *(step.channel for step in list(rule.escalations.all())[: alert.escalated])]
+def _ends(alerts: Sequence[Alert], now: datetime) -> list[Delivery]:
+    """The messages of ends, to those who were told of the beginnings, not yet saved."""
+    asked = {alert.rule_id for alert in alerts if alert.rule_id is not None}
+    wanting = set(AlertRule.objects.filter(pk__in=asked, tell_cleared=True).values_list("pk", flat=True))
+    over = {alert.pk: alert for alert in alerts if alert.rule_id in wanting}
+    told = Delivery.objects.filter(alert__in=list(over), kind__in=("opened", "escalated")).order_by()
+    pairs = set(told.values_list("alert_id", "channel_id", "recipient"))
+    channels = Channel.objects.filter(pk__in={channel for _, channel, _ in pairs}).prefetch_related("recipients")
+    known = {channel.pk: channel for channel in channels}
+    messages: list[Delivery] = []
+    for alert_id, channel_id, recipient in sorted(pairs):
+        due = max(now + SETTLES, over[alert_id].snoozed_until or now)
+        made = messages_of(over[alert_id], known[channel_id], "cleared", due)
+        messages += [message for message in made if message.recipient == recipient]
+    return messages
+
+
+def take_back(alerts: Sequence[Alert], now: datetime) -> None:
+    """Alerts that had ended stand again: their ends are not told where they were not yet, and they escalate again."""
+    for alert in alerts:
+        if alert.told_at is not None and alert.acknowledged_at is None:
+            alert.escalate_at = now
+    waiting = (DeliveryState.WAITING, DeliveryState.HELD)
+    Delivery.objects.filter(alert__in=[alert.pk for alert in alerts], kind="cleared", state__in=waiting).delete()
 
 
 def messages_of(alert: Alert | None, channel: Channel, kind: str, now: datetime) -> list[Delivery]:
@@ -102,13 +137,9 @@ def recipients_of(channel: Channel) -> list[str]:
     return [f"{channel.kind}:{channel.pk}"]
 
 
-def _rules(ids: set[int], **asked: bool) -> dict[int, AlertRule]:
-    if not ids:
-        return {}
+def _rules(ids: set[int]) -> dict[int, AlertRule]:
     channels = Channel.objects.filter(disabled_at=None).prefetch_related("recipients")
-    steps = Escalation.objects.select_related("channel").prefetch_related("channel__recipients")
-    rows = AlertRule.objects.filter(pk__in=ids, **asked)
-    rows = rows.prefetch_related(Prefetch("channels", channels), Prefetch("escalations", steps))
+    rows = AlertRule.objects.filter(pk__in=ids).prefetch_related(Prefetch("channels", channels), "escalations")
     return {rule.pk: rule for rule in rows}
 
 

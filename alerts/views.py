@@ -22,7 +22,7 @@ from alerts.wire import is_fact, signal_names
 from fleet.accounts.access import Access, MemberRequired, access
 from fleet.accounts.models import Organization, Role
 from fleet.lib.errors import MotorpoolError
-from fleet.lib.ids import id_of, uuid_of
+from fleet.lib.ids import id_of, name_of, uuid_of
 from vehicles.models import Vehicle
 
 PER_PAGE = 50
@@ -131,7 +131,7 @@ def _do(request: HttpRequest, found: Access, row: Alert) -> None:
         case "acknowledge":
             handling.acknowledge(alert=row, user=found.user)
         case "resolve":
-            handling.resolve(alert=row, user=found.user, words=request.POST.get("words", "")[:2_000])
+            handling.resolve(alert=row, user=found.user, words=name_of(request.POST.get("words", ""), 2_000))
         case "snooze":
             length = SNOOZES.get(request.POST.get("length", ""), SNOOZES["1h"])
             handling.snooze(alert=row, user=found.user, until=timezone.now() + length)
@@ -142,7 +142,7 @@ def _do(request: HttpRequest, found: Access, row: Alert) -> None:
                 raise Http404
             handling.assign(alert=row, user=found.user, to=to)
         case "comment":
-            handling.comment(alert=row, user=found.user, words=request.POST.get("words", ""))
+            handling.comment(alert=row, user=found.user, words=name_of(request.POST.get("words", ""), 2_001))
         case "resend":
             key = uuid_of(request.POST.get("delivery", ""))
             delivery = row.deliveries.filter(pk=key).first() if key else None

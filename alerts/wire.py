@@ -53,7 +53,7 @@ def fact_of(condition: Json) -> str:
     """A fact's name, by which it is looked up: what it is about, a colon, and what is asked for."""
     name = next(word for word in FACTS if word in condition)
     asked = condition[name]
-    return f"{name}:{','.join(sorted(asked)) if isinstance(asked, list) else asked}"
+    return f"{name}:{','.join(sorted(set(asked))) if isinstance(asked, list) else asked}"
 
 
 def asked_of(fact: str) -> tuple[str, Anything]:

@@ -9,7 +9,7 @@ from alerts import wire
 from alerts.evaluation.compiled import Compiled
 from alerts.evaluation.engine import Finding
 from alerts.models import Alert
-from alerts.rules.definition import Compare
+from alerts.rules.definition import Compare, leaves_of
 from telemetry import directory, store
 from telemetry.models import TroubleCode, TroubleCodeStatus
 from telemetry.units import rounded
@@ -32,7 +32,8 @@ def add(made: Sequence[tuple[Alert, Compiled, Finding]]) -> None:
         infos = directory.signals(told)
         row = latest.get(alert.vehicle_id)
         around = _around(row, finding.episode.opened) if row is not None else {}
-        first = next((leaf.signal for leaf in compiled.rule.leaves if isinstance(leaf, Compare)), None)
+        leaf = next((leaf for leaf in leaves_of(compiled.rule.condition) if isinstance(leaf, Compare)), None)
+        first = None if leaf is None else leaf.signal
         asked: dict[str, Any] = {}
         for signal, value in told.items():
             info = infos.get(signal)
@@ -41,8 +42,8 @@ def add(made: Sequence[tuple[Alert, Compiled, Finding]]) -> None:
         if first in told and infos.get(first):
             alert.value = asked.get(infos[first].name)
         alert.evidence = {"signals": {**around, **asked}}
-        if isinstance(alert.value, float):
-            alert.evidence["shown"] = _shown(compiled, alert.value, infos[first or 0].unit)
+        if isinstance(alert.value, float) and leaf is not None:
+            alert.evidence["shown"] = _shown(compiled, leaf, alert.value, infos[leaf.signal].unit)
         place = around.get("location.latitude"), around.get("location.longitude")
         if None not in place:
             alert.evidence["place"] = {"latitude": place[0], "longitude": place[1]}
@@ -60,9 +61,8 @@ def _around(row: store.LatestRow, moment: int) -> dict[str, Any]:
     return found
 
 
-def _shown(compiled: Compiled, value: float, unit: str) -> str:
-    """The value in the unit that the rule gave its threshold in."""
-    leaf = next(leaf for leaf in compiled.rule.leaves if isinstance(leaf, Compare))
+def _shown(compiled: Compiled, leaf: Compare, value: float, unit: str) -> str:
+    """The value in the unit that the rule gave its threshold in; the leaf is the first comparison."""
     part = next(part for part in wire.parts_of(compiled.row.condition) if "op" in part)
     given = part.get("unit")
     if given and not leaf.rate:

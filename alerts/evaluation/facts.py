@@ -19,7 +19,6 @@ from alerts import wire
 from alerts.evaluation import progress, spans
 from alerts.evaluation.compiled import Scope
 from alerts.evaluation.evidence import freeze_frames
-from alerts.evaluation.work import GRACE
 from alerts.models import Alert, AlertEvent, AlertRule, EventKind
 from alerts.telling import Told, announce, choose
 from fleet.accounts.models import Organization
@@ -51,15 +50,13 @@ log = structlog.get_logger(__name__)
 
 def look() -> int:
     """Raise and clear the alerts of all rules on facts; returns how many rules there are."""
-    rules = list(
-        AlertRule.objects.filter(enabled=True, condition__has_any_keys=list(wire.FACTS))
-        .select_related("organization")
-        .prefetch_related("vehicles", "groups")
-    )
+    rules = list(AlertRule.objects.filter(enabled=True, condition__has_any_keys=list(wire.FACTS)))
     for rule in rules:
         try:
             with transaction.atomic():
-                told = _look(rule) if _only_one("alerts.fact", rule.pk) else Told()
+                told = Told()
+                if _only_one("alerts.fact", rule.pk) and (current := _held(rule.pk)) is not None:
+                    told = _look(current)
         except Exception:  # one rule's fault stops no other
             log.exception("alerts.fact_failed", rule=rule.pk)
         else:
@@ -72,6 +69,13 @@ def look() -> int:
     return len(rules)
 
 
+def _held(rule_id: int) -> AlertRule | None:
+    """The rule as it is now, which nobody changes meanwhile; None where it is gone or asks for no fact any more."""
+    rows = AlertRule.objects.filter(pk=rule_id, enabled=True, condition__has_any_keys=list(wire.FACTS))
+    rows = rows.select_related("organization").prefetch_related("vehicles", "groups")
+    return rows.select_for_update(of=("self",), no_key=True).first()
+
+
 @transaction.atomic
 def _note(organization: Organization) -> None:
     """Note what stands of what rules combine with readings, and have the vehicles evaluated where that changed."""
@@ -81,11 +85,14 @@ def _note(organization: Organization) -> None:
     now = timezone.now()
     changed: set[int] = set()
     for fact in sorted({name for names in asked for name in names}):
-        changed |= spans.note(
-            organization, fact, {f.vehicle_id for f in _facts(organization, *wire.asked_of(fact))}, now
-        )
+        try:
+            with transaction.atomic():
+                standing = {found.vehicle_id for found in _facts(organization, *wire.asked_of(fact))}
+                changed |= spans.note(organization, fact, standing, now)
+        except Exception:  # one fact's fault stops no other
+            log.exception("alerts.fact_not_noted", organization=organization.pk, fact=fact)
     if changed:
-        progress.look_soon(organization.pk, changed, now + timedelta(microseconds=GRACE))
+        progress.look_soon(organization.pk, changed)
 
 
 def _facts(organization: Organization, name: str, asked: Any) -> Sequence[Fact]:
@@ -159,7 +166,8 @@ def _look(rule: AlertRule) -> Told:
     Alert.objects.bulk_create(made, batch_size=1_000)
     events += [AlertEvent(alert=alert, kind=EventKind.OPENED, at=alert.opened_at) for alert in made]
     AlertEvent.objects.bulk_create(events, batch_size=1_000)
-    told = announce(chosen, gone, now)
+    # Where another one has taken its place, nothing is over.
+    told = announce(chosen, [alert for alert in gone if alert.vehicle_id not in newer], now)
     told.news = [*made, *gone]
     return told
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
+from django.utils import timezone
 
 from alerts.rules.memory import Memory, pack, unpack
 from telemetry import store
 from telemetry.store import wire
 
+GRACE = 3_000_000
+"""So many microseconds a reading may be on its way before its absence counts."""
 _COLUMNS = "vehicle_id, organization_id, version, memory, newest, recent, correct_from, look_again, correct_after"
 
 
@@ -77,10 +80,22 @@ def forget(organization_id: int, vehicle_ids: Iterable[int]) -> None:
         )
 
 
-def look_soon(organization_id: int, vehicle_ids: Iterable[int] | None, moment: datetime) -> None:
-    """Look at some of an organization's vehicles, or all, again at a time at the latest."""
+def look_soon(organization_id: int, vehicle_ids: Collection[int] | None = None) -> None:
+    """Look at some of an organization's vehicles, or all, once what is so now counts; also at those without a row."""
     some = None if vehicle_ids is None else wire.int4_array(np.array(sorted(vehicle_ids), np.int32))
+    newest = sorted(store.newest_frames(organization_id, vehicle_ids).items())
+    moment = timezone.now() + timedelta(microseconds=GRACE)
     with store.cursor() as opened:
+        opened.execute(
+            "INSERT INTO alerts_evaluation (vehicle_id, organization_id, version, recent, newest)"
+            " SELECT v.id, v.organization_id, 0, false, n.newest FROM unnest(%s, %s) AS n (vehicle_id, newest)"
+            " JOIN vehicles_vehicle v ON v.id = n.vehicle_id AND v.organization_id = %s ORDER BY v.id"
+            " ON CONFLICT DO NOTHING",
+            [
+                wire.int4_array(np.array([vehicle for vehicle, _ in newest], np.int32)),
+                wire.timestamp_array(np.array([time for _, time in newest], np.int64)), organization_id,
+            ],
+        )  # fmt: skip
         opened.execute(
             # Locked in the order in which evaluations lock them.
             "WITH held AS (SELECT vehicle_id FROM alerts_evaluation WHERE organization_id = %s"

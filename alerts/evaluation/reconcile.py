@@ -17,7 +17,7 @@ from alerts.evaluation.compiled import Compiled, RuleSet
 from alerts.evaluation.engine import Evaluated, Finding, Key
 from alerts.evaluation.progress import Progress
 from alerts.models import Alert, AlertEvent, EventKind
-from alerts.telling import Told, announce, choose
+from alerts.telling import Told, announce, choose, take_back
 from fleet.lib.api import moment_of
 from telemetry import store
 from telemetry.store import wire
@@ -40,6 +40,7 @@ class _Changes:
     made: list[tuple[Alert, Compiled, Finding]] = field(default_factory=list)
     changed: list[Alert] = field(default_factory=list)
     ended: list[Alert] = field(default_factory=list)
+    reopened: list[Alert] = field(default_factory=list)
     events: list[AlertEvent] = field(default_factory=list)
 
     def note(self, alert: Alert, kind: EventKind, words: str = "", at: datetime | None = None) -> None:
@@ -159,6 +160,8 @@ def _adjust(changes: _Changes, alert: Alert, opened: datetime, cleared: datetime
         return
     if before[1] is None and alert.cleared_at is not None:
         changes.ended.append(alert)
+    if before[1] is not None and alert.cleared_at is None:
+        changes.reopened.append(alert)
     if before == (opened, None):
         changes.note(alert, EventKind.CLEARED, at=alert.cleared_at)
     else:
@@ -180,6 +183,7 @@ def _write(changes: _Changes, rules: RuleSet, rows: Mapping[int, Progress]) -> T
             fresh.append(alert)
         if alert.cleared_at is not None or alert.withdrawn_at is not None:
             alert.tell_at = alert.escalate_at = None
+    take_back(changes.reopened, changes.now)
     chosen = choose(fresh, changes.now)
     # What ends first makes room for what begins: one open alert per rule and vehicle.
     for still_open in (False, True):

@@ -10,17 +10,17 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import numpy as np
-from django.db.models import Q
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from alerts.models import AlertRule, FactSpan
+from alerts.models import AlertRule, Evaluation, FactSpan
 from alerts.rules.table import ALWAYS, Spans
 from fleet.accounts.models import Organization
 from telemetry import store
 from telemetry.store import wire
 
-KEPT = timedelta(days=9)
-"""Longer than data may come late."""
+KEPT = timedelta(days=22)
+"""Longer than the oldest memory from which a vehicle may be evaluated anew."""
 Standing = Mapping[str, Mapping[int, Spans]]
 """By fact and vehicle id."""
 
@@ -65,5 +65,6 @@ def forget_unused(organization: Organization) -> None:
 
 
 def trim() -> None:
-    """Forget what ended too long ago to matter."""
-    FactSpan.objects.filter(Q(until__lt=timezone.now() - KEPT)).delete()
+    """Forget what ended too long ago to matter: of a silent vehicle all since its last reading still does."""
+    silent_since = Evaluation.objects.filter(vehicle_id=OuterRef("vehicle_id"), newest__lt=OuterRef("until") + KEPT)
+    FactSpan.objects.filter(until__lt=timezone.now() - KEPT).exclude(Exists(silent_since)).delete()

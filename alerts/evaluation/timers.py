@@ -57,6 +57,11 @@ def _apart(organization: Organization, rules: RuleSet, ids: list[int], do: _Do) 
 def _look(organization: Organization, rules: RuleSet, ids: list[int]) -> None:
     with transaction.atomic():
         held = work.begin(organization, rules, ids)
+        for vehicle_id, row in held.rows.items():
+            if row.memory is None and row.newest is not None:  # it told things before there were rules
+                seen = min(row.newest, held.now)
+                row.memory = Memory(seen - work.LAG, seen - work.LAG)
+                held.fresh.add(vehicle_id)
         settled = {v: work.settle(held, row) for v, row in held.rows.items() if row.memory is not None}
         if settled:
             work.run(held, settled)

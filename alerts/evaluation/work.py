@@ -10,7 +10,7 @@ import numpy as np
 from alerts.evaluation import checkpoints, compiled, progress, reconcile
 from alerts.evaluation.compiled import RuleSet
 from alerts.evaluation.engine import Evaluated, advance, replay
-from alerts.evaluation.progress import Progress
+from alerts.evaluation.progress import GRACE, Progress
 from alerts.evaluation.spans import read as read_spans
 from alerts.rules.memory import Memory
 from alerts.telling import Told
@@ -22,8 +22,6 @@ from vehicles.models import Vehicle
 SECOND = 1_000_000
 LAG = 5 * SECOND
 """What is younger is evaluated again with the next batch: sources of one vehicle come a little out of step."""
-GRACE = 3 * SECOND
-"""So long a reading may be on its way before its absence counts."""
 LONGEST_LOOKBACK = 86_400 * SECOND
 SKEW = 5 * SECOND
 """So far ahead of the portal's clock a device's may be; what is further waits until its time has come."""

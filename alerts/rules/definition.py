@@ -111,8 +111,7 @@ class Rule:
     @property
     def any_frame(self) -> bool:
         """Whether every frame matters, whatever signals it holds."""
-        silence = any(isinstance(leaf, NoData) and leaf.signal is None for leaf in self.leaves)
-        return silence or all(isinstance(leaf, Stands) for leaf in self.leaves)
+        return any(isinstance(leaf, NoData) and leaf.signal is None for leaf in self.leaves)
 
     @property
     def lookback(self) -> int:

@@ -1,4 +1,4 @@
-"""Ids out of what strangers write."""
+"""Ids and names out of what strangers write."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def uuid_of(value: Any) -> UUID | None:
         return UUID(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def name_of(words: str, longest: int) -> str:
+    """A text without blanks around it, and without NUL, which PostgreSQL does not store."""
+    return words.replace("\x00", "").strip()[:longest]

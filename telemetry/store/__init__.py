@@ -25,7 +25,7 @@ from telemetry.store.history import (
     read_history,
     read_summary,
 )
-from telemetry.store.latest import LatestRow, read_latest
+from telemetry.store.latest import LatestRow, newest_frames, read_latest
 from telemetry.store.partitions import FRAMES, ROLLUPS, Partitions, make_ahead
 from telemetry.store.purge import orphans, purge_vehicle, trim_rejected
 from telemetry.store.rollups import Change, make_rollup_partitions, read_changes, read_hours, write_hours
@@ -57,6 +57,7 @@ __all__ = [
     "list_partitions",
     "make_ahead",
     "make_rollup_partitions",
+    "newest_frames",
     "open_connection",
     "orphans",
     "purge_vehicle",

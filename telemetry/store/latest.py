@@ -157,6 +157,17 @@ def read_latest(organization_id: int, vehicle_ids: Iterable[int] | None = None) 
         return _read(opened, organization_id, vehicle_ids)
 
 
+def newest_frames(organization_id: int, vehicle_ids: Iterable[int] | None = None) -> dict[int, int]:
+    """The newest frame's time of an organization's vehicles, all of them or those named, that have any."""
+    query = "SELECT vehicle_id, frame_time FROM telemetry_latest WHERE organization_id = %s AND frame_time IS NOT NULL"
+    parameters: list[Any] = [organization_id]
+    if vehicle_ids is not None:
+        query += " AND vehicle_id = ANY(%s)"
+        parameters.append(wire.int4_array(np.fromiter(vehicle_ids, np.int32)))
+    with cursor() as opened:
+        return dict(opened.execute(query, parameters).fetchall())
+
+
 def _read(opened: Cursor[Any], organization_id: int, vehicle_ids: Iterable[int] | None) -> dict[int, LatestRow]:
     query = f"SELECT {_COLUMNS} FROM telemetry_latest WHERE organization_id = %s"
     parameters: list[Any] = [organization_id]

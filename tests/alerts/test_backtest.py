@@ -27,6 +27,10 @@ CONDITIONS: list[dict[str, Any]] = [
     {"condition": {"any": [{"signal": "engine.oil_temp", "op": ">", "value": 119},
                            {"signal": "vehicle.speed", "op": "==", "value": 64}]}},
     {"condition": {"signal": "vehicle.speed", "op": "!=", "value": 64}, "lasting": timedelta(minutes=2)},
+    {"condition": {"all": [{"signal": "vehicle.speed", "op": ">", "value": 20},
+                           {"signal": "charge.state", "op": "==", "value": "charging"}]}},
+    {"condition": {"all": [{"signal": "vehicle.speed", "op": ">", "value": 20},
+                           {"signal": "engine.boost", "op": ">", "value": 5}]}},
     {"condition": {"no_data": "PT4M"}},
     {"condition": {"signal": "engine.oil_temp", "op": ">", "value": 12, "rate": "PT10M"}},
     {"condition": {"signal": "engine.oil_temp", "op": ">", "value": 112}, "times": 2, "within": timedelta(hours=1)},
@@ -37,7 +41,7 @@ def post(portal: Portal, team: Team, frames: list[list[Any]]) -> None:
     block = {
         "vehicle": team.vehicle.pk,
         "source": "obd",
-        "signals": ["engine.oil_temp", "vehicle.speed"],
+        "signals": ["engine.oil_temp", "vehicle.speed", "charge.state"],
         "frames": frames,
     }
     with portal.client(team.key) as client:
@@ -56,7 +60,8 @@ def test_a_backtest_agrees_with_live_evaluation(portal: Portal, team: Team) -> N
             continue  # silence
         oil = round(95 + 25 * math.sin(second / 1_500) + numbers.uniform(-0.5, 0.5), 2)
         speed = float(64 if (second // 600) % 3 == 1 else (second // 7) % 130)
-        frames.append([at, oil if second % 3 else None, speed])
+        state = "charging" if (second // 400) % 3 == 0 else "unplugged"
+        frames.append([at, oil if second % 3 else None, speed, state if second % 5 == 0 else None])
     for start in range(0, len(frames), 900):
         post(portal, team, frames[start : start + 900])
         if start % 4_500 == 0:

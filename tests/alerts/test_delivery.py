@@ -20,9 +20,9 @@ from django.utils import timezone
 
 from alerts import delivering, handling, telling
 from alerts.models import Alert, AlertRule, Channel, Delivery, DeliveryState, Escalation
-from alerts.services import channel_save, rule_delete
+from alerts.services import channel_save, rule_delete, rule_save
 from fleet.lib.errors import MotorpoolError
-from tests.alerts.making import evaluate, hot, make_rule
+from tests.alerts.making import HOT, evaluate, hot, make_rule, send
 from tests.browser.demo import Mailbox, mail_server, subject
 from tests.conftest import Team, make_team
 from tests.portal import Portal, free_port
@@ -385,23 +385,56 @@ def test_a_cooldown_tells_what_still_stands_afterwards(portal: Portal, team: Tea
         assert len(alerts_in(mail)) == 2
 
 
+def deliver_ends(team: Team) -> None:
+    """Ends wait a little before they are told."""
+    Delivery.objects.filter(organization=team.organization, kind="cleared").update(due_at=timezone.now())
+    delivering.deliver()
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_who_was_told_is_told_when_it_is_over(portal: Portal, team: Team, mail: Mailbox, wanted: bool) -> None:
-    make_rule(team, channels=[email_channel(team, "over@example.org")], tell_cleared=wanted)
+    told, others = email_channel(team, "over@example.org"), email_channel(team, "others@example.org")
+    rule = make_rule(team, channels=[told], tell_cleared=wanted)
     hot(portal, team, (-60, 115))
     evaluate()
     delivering.deliver()
+    rule.channels.set([others])  # who was not told of the beginning is not told of the end
     hot(portal, team, (-30, 90))
     evaluate()
     delivering.deliver()
+    assert len(alerts_in(mail)) == 1
+    deliver_ends(team)
     hot(portal, team, (-20, 115), (-10, 90))  # within the cool-down: nobody is told of it, nor of its end
     evaluate()
-    delivering.deliver()
-    subjects = [subject(message) for message in alerts_in(mail)]
+    deliver_ends(team)
     words = f"Coolant hot – {team.vehicle.name}"
-    assert subjects == [words, f"Over: {words}"] if wanted else subjects == [words]
+    subjects = [subject(message) for message in alerts_in(mail)]
+    assert subjects == ([words, f"Over: {words}"] if wanted else [words])
+    assert {message["To"] for message in alerts_in(mail)} == {"over@example.org"}
     if wanted:
         assert "From " in alerts_in(mail)[1].get_payload(0).get_payload(decode=True).decode()
+
+
+def test_an_end_that_late_readings_take_back_is_not_told(portal: Portal, team: Team, mail: Mailbox) -> None:
+    rule = make_rule(team, channels=[email_channel(team, "back@example.org")], tell_cleared=True)
+    rule.escalations.add(
+        Escalation(after=timedelta(minutes=10), channel=email_channel(team, "b@x.example")), bulk=False
+    )
+    now = time.time()
+    for at, value in ((now - 9, 115.0), (now - 4, 90.0)):
+        send(portal, team, (at, {"engine.coolant_temp": value}))
+        evaluate()
+    alert = Alert.objects.get(rule=rule)
+    assert alert.cleared_at is not None
+    send(portal, team, (now - 4, {"engine.coolant_temp": 115.0}))  # the same instant, corrected
+    evaluate()
+    alert.refresh_from_db()
+    assert (alert.cleared_at, alert.escalate_at is not None) == (None, True)
+    deliver_ends(team)
+    send(portal, team, (now - 1, {"engine.coolant_temp": 90.0}))
+    evaluate()
+    deliver_ends(team)
+    assert sum(subject(message).startswith("Over") for message in alerts_in(mail)) == 1
 
 
 def test_a_resolved_alert_and_a_deleted_rule_end_at_the_webhook_too(team: Team, target: Target) -> None:
@@ -410,12 +443,22 @@ def test_a_resolved_alert_and_a_deleted_rule_end_at_the_webhook_too(team: Team, 
     first, second = raise_alerts(team, rule, 2)
     delivering.deliver()
     handling.resolve(alert=first, user=team.users["operator"])
-    delivering.deliver()
     rule_delete(rule=rule, user=team.users["admin"])
-    delivering.deliver()
+    deliver_ends(team)
     bodies = [json.loads(body) for _, body in target.taken]
-    over = [(body["alert"]["id"], body["alert"]["state"]) for body in bodies if body["type"] == "alert.cleared"]
-    assert over == [(first.pk, "cleared"), (second.pk, "cleared")]
+    over = {(body["alert"]["id"], body["alert"]["state"]) for body in bodies if body["type"] == "alert.cleared"}
+    assert over == {(first.pk, "cleared"), (second.pk, "cleared")}
+
+
+def test_a_changed_rule_tells_of_no_end(team: Team, target: Target) -> None:
+    channel, _ = webhook(team, target)
+    rule = make_rule(team, channels=[channel], tell_cleared=True)
+    raise_alerts(team, rule, 1)
+    rule_save(rule=rule, user=team.users["admin"], condition={**HOT, "value": 105})
+    assert not Delivery.objects.filter(channel=channel, kind="cleared").exists()
+    raise_alerts(team, rule, 1)
+    rule_save(rule=rule, user=team.users["admin"], enabled=False)
+    assert Delivery.objects.filter(channel=channel, kind="cleared").count() == 1
 
 
 def test_no_secret_is_in_what_is_kept_or_shown(team: Team, portal: Portal, target: Target) -> None:

@@ -194,11 +194,28 @@ def test_a_new_rule_knows_what_was_told_lately(portal: Portal, team: Team) -> No
     timers.look_again()
     assert not alerts_of(team)  # not before the present has passed the grace
     time.sleep(3.1)
-    look_again_now(team)
-    Evaluation.objects.filter(vehicle=team.vehicle).update(look_again=timezone.now())
     timers.look_again()
     [alert] = alerts_of(team)
     assert (alert.rule_id, alert.value, alert.evidence["shown"]) == (rule.pk, 140.0, "284 °F")
+
+
+def test_the_first_rule_of_all_knows_what_was_told_lately(portal: Portal, team: Team) -> None:
+    hot(portal, team, (-30, 115))
+    evaluate()
+    rule = AlertRule(organization=team.organization)
+    rule_save(rule=rule, user=team.users["admin"], name="Hot", condition=HOT)
+    time.sleep(3.1)
+    timers.look_again()
+    assert [alert.value for alert in alerts_of(team)] == [115.0]
+
+
+def test_a_comparison_that_only_clears_stops_nothing(portal: Portal, team: Team) -> None:
+    clear = {"signal": "engine.rpm", "op": "<", "value": 500}
+    make_rule(team, {"no_data": "PT20S", "signal": "engine.coolant_temp"}, name="Silent", clear=clear)
+    hot(portal, team, (-60, 90))
+    send(portal, team, (time.time() - 1, {"engine.rpm": 900.0}))
+    evaluate()
+    assert [(alert.rule_name, alert.cleared_at) for alert in alerts_of(team)] == [("Silent", None)]
 
 
 def test_a_vehicles_own_threshold_has_the_rules_unit(portal: Portal, team: Team) -> None:

@@ -10,8 +10,8 @@ import pytest
 from django.utils import timezone
 
 from alerts import handling
-from alerts.evaluation import facts, timers, work
-from alerts.models import Evaluation, FactSpan
+from alerts.evaluation import facts, spans, timers, work
+from alerts.models import Channel, Delivery, Evaluation, FactSpan
 from alerts.services import rule_delete, rule_save
 from telemetry.commands import trouble_codes
 from telemetry.models import VehicleState
@@ -209,3 +209,60 @@ def test_a_fact_has_no_past_to_be_tried_on(portal: Portal, team: Team) -> None:
         assert (bad.status_code, "moving" in bad.text) == (422, True)
         made = client.post("/api/v1/alert-rules", json={"name": "Hot while driving", **body})
         assert made.status_code == 201
+
+
+def test_facts_alone_combine_without_readings(portal: Portal, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    hot(portal, team, (-30, 90))
+    evaluate()
+    clear = {"signal": "engine.rpm", "op": "<", "value": 500}
+    make_rule(team, {"any": [{"state": ["offline"] * 30}, {"dtc": "any"}]}, name="Gone or broken", clear=clear)
+    be(team, "offline")
+    later = work.now() + 4_000_000
+    monkeypatch.setattr(work, "now", lambda: later)
+    Evaluation.objects.filter(vehicle=team.vehicle).update(look_again=timezone.now())
+    timers.look_again()
+    assert [alert.rule_name for alert in alerts_of(team)] == ["Gone or broken"]
+
+
+def test_what_a_silent_vehicle_was_is_kept(portal: Portal, team: Team) -> None:
+    make_rule(team, {"all": [HOT, {"state": ["idle"]}]})
+    hot(portal, team, (-30, 90))
+    evaluate()
+    long_ago = timezone.now() - timedelta(days=40)
+    span = FactSpan.objects.create(
+        organization=team.organization, vehicle=team.vehicle, fact="state:idle", since=long_ago,
+        until=long_ago + timedelta(days=1),
+    )  # fmt: skip
+    Evaluation.objects.filter(vehicle=team.vehicle).update(newest=long_ago)
+    spans.trim()
+    assert FactSpan.objects.filter(pk=span.pk).exists()
+    hot(portal, team, (-1, 90))
+    evaluate()
+    spans.trim()
+    assert not FactSpan.objects.filter(pk=span.pk).exists()
+
+
+def test_another_code_is_no_end(team: Team) -> None:
+    channel = Channel.objects.create(organization=team.organization, kind="webhook", name="Hook", config={"url": "x"})
+    make_rule(team, {"dtc": "any"}, name="Code", channels=[channel], tell_cleared=True)
+    codes(team, "P0171")
+    facts.look()
+    codes(team, "P0171", "P0301")
+    facts.look()
+    assert len(alerts_of(team)) == 2
+    assert [d.kind for d in Delivery.objects.filter(channel=channel)] == ["opened"]
+
+
+def test_a_rule_that_was_disabled_meanwhile_raises_nothing(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = make_rule(team, {"dtc": "any"}, name="Code")
+    codes(team, "P0171")
+    lock = facts._only_one
+
+    def disabled_meanwhile(what: str, key: int) -> bool:
+        if what == "alerts.fact" and key == rule.pk:
+            type(rule).objects.filter(pk=rule.pk).update(enabled=False)
+        return lock(what, key)
+
+    monkeypatch.setattr(facts, "_only_one", disabled_meanwhile)
+    facts.look()
+    assert not alerts_of(team)
