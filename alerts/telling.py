@@ -110,7 +110,7 @@ def take_back(alerts: Sequence[Alert], now: datetime) -> None:
     """Alerts that had ended stand again: their ends are not told where they were not yet, and they escalate again."""
     for alert in alerts:
         if alert.told_at is not None and alert.acknowledged_at is None:
-            alert.escalate_at = now
+            alert.escalate_at = max(now, alert.snoozed_until or now)
     waiting = (DeliveryState.WAITING, DeliveryState.HELD)
     Delivery.objects.filter(alert__in=[alert.pk for alert in alerts], kind="cleared", state__in=waiting).delete()
 

@@ -1,6 +1,7 @@
 """Rules on what stands rather than on readings: trouble codes, states, sources. Looked at every few seconds.
 
-A fact is true of a vehicle since a time; while it is, one alert stands. Looking twice changes nothing.
+A fact is true of a vehicle since a time; while it is, one alert stands. Looking twice changes nothing. What other rules
+combine with readings is only noted here (`alerts.evaluation.spans`), and evaluated with them.
 """
 
 from __future__ import annotations
