@@ -25,7 +25,7 @@ from alerts.rules.episodes import Episode
 from alerts.rules.memory import Memory
 from alerts.services import check
 from alerts.wire import BadCondition, facts_in
-from fleet.lib.api import written
+from fleet.lib.api import moment_of, written
 from telemetry import store
 from telemetry.aggregates import MINUTE, Frames
 from telemetry.horizons import frames_from, rollups_from
@@ -57,7 +57,7 @@ def run(row: AlertRule, vehicle: Vehicle, start: datetime | None, end: datetime 
     began = time.perf_counter()
     first, last = (round(moment.timestamp() * 1e6) for moment in (since, to))
     first = max(first, frames_from(row.organization))
-    row.begins = datetime.fromtimestamp(first / 1e6, UTC)
+    row.begins = moment_of(first)
     fences = compiled.fences_of(row.organization)
     rule = compiled.rule_of(row, row.organization, set(fences))
     entry = compiled.Compiled(rule, row)

@@ -28,8 +28,12 @@ def message_of(delivery: Delivery) -> Message:
         return Message(delivery, f"Test of {channel.name}", [line], body, line.url)
     line = line_of(delivery.alert, channel)
     body = {"type": f"alert.{delivery.kind}", "id": str(delivery.pk), "url": line.url, "alert": summary(delivery.alert)}
-    subject = f"{_BEGINNINGS.get(delivery.kind, '')}{line.rule} – {line.vehicle}"
-    return Message(delivery, subject, [line], body, line.url)
+    return Message(delivery, _subject(delivery.kind, line), [line], body, line.url)
+
+
+def _subject(kind: str, line: Line) -> str:
+    """What a message of one alert begins with."""
+    return f"{_BEGINNINGS.get(kind, '')}{line.rule} – {line.vehicle}"
 
 
 def digest_of(delivery: Delivery, members: Sequence[Delivery]) -> Message:
@@ -45,8 +49,7 @@ def digest_of(delivery: Delivery, members: Sequence[Delivery]) -> Message:
     word = next((s for s in ("critical", "warning", "info") if s in worst), "info")
     subject = f"{len(lines)} alerts, the worst {word}"
     if len(lines) == 1:
-        beginning = _BEGINNINGS["cleared"] if lines[0].ended else ""
-        subject = f"{beginning}{lines[0].rule} – {lines[0].vehicle}"
+        subject = _subject("cleared" if lines[0].ended else "opened", lines[0])
     return Message(delivery, subject, lines, body, url)
 
 

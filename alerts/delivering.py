@@ -21,9 +21,8 @@ from alerts.channels import Message, Undelivered, carrier
 from alerts.composing import digest_of, message_of
 from alerts.models import AlertEvent, Channel, ChannelKind, Delivery, DeliveryState, EventKind, Recipient
 from alerts.quiet import quiet_until
-from alerts.telling import recipients_of
+from alerts.telling import recipients_of, ring
 from fleet.accounts.services import audit
-from fleet.lib import bell
 from fleet.lib.errors import MotorpoolError
 
 LEASE = timedelta(seconds=90)
@@ -138,7 +137,7 @@ def send_again(delivery: Delivery) -> None:
     )
     if not changed:
         raise MotorpoolError("Only a message that did not arrive is sent again.", status=409)
-    bell.announce("alerts.tasks.deliver", expires=30)
+    ring()
 
 
 def _give_up_unknown(now: datetime) -> None:

@@ -40,7 +40,12 @@ class Told:
         """Tell the open pages, and ring for the deliveries."""
         news.publish(self.news)
         if self.deliveries:
-            bell.announce("alerts.tasks.deliver", expires=30)
+            ring()
+
+
+def ring() -> None:
+    """Have what is due sent soon."""
+    bell.announce("alerts.tasks.deliver", expires=30)
 
 
 Chosen = Sequence[tuple[Alert, AlertRule]]
@@ -131,9 +136,7 @@ def messages_of(alert: Alert | None, channel: Channel, kind: str, now: datetime)
 def recipients_of(channel: Channel) -> list[str]:
     """Who gets what goes through a channel: confirmed addresses, a person's browsers, or the one target."""
     if channel.kind == ChannelKind.EMAIL:
-        return [
-            r.address for r in channel.recipients.all() if r.confirmed_at and not r.unsubscribed_at and not r.refused_at
-        ]
+        return [recipient.address for recipient in channel.recipients.all() if recipient.wants]
     return [f"{channel.kind}:{channel.pk}"]
 
 
@@ -168,7 +171,7 @@ def tell_due(now: datetime) -> int:
     Alert.objects.write_times(waiting)
     told = announce(chosen, (), now)
     if told.deliveries:
-        bell.announce("alerts.tasks.deliver", expires=30)
+        ring()
     return len(waiting)
 
 
@@ -198,5 +201,5 @@ def escalate_due(now: datetime) -> int:
     AlertEvent.objects.bulk_create(events, batch_size=1_000)
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True, batch_size=1_000)
     if deliveries:
-        bell.announce("alerts.tasks.deliver", expires=30)
+        ring()
     return len(alerts)

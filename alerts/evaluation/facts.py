@@ -88,7 +88,7 @@ def _note(organization: Organization) -> None:
     for fact in sorted({name for names in asked for name in names}):
         try:
             with transaction.atomic():
-                standing = {found.vehicle_id for found in _facts(organization, *wire.asked_of(fact))}
+                standing = {found.vehicle_id for found in _facts(organization, fact)}
                 changed |= spans.note(organization, fact, standing, now)
         except Exception:  # one fact's fault stops no other
             log.exception("alerts.fact_not_noted", organization=organization.pk, fact=fact)
@@ -96,7 +96,8 @@ def _note(organization: Organization) -> None:
         progress.look_soon(organization.pk, changed)
 
 
-def _facts(organization: Organization, name: str, asked: Any) -> Sequence[Fact]:
+def _facts(organization: Organization, fact: str) -> Sequence[Fact]:
+    name, asked = wire.asked_of(fact)
     found: Look = import_string(FACTS[asked if name == "source" else name])
     return found(organization, asked)
 
@@ -111,9 +112,9 @@ def _only_one(what: str, key: int) -> bool:
 
 def _look(rule: AlertRule) -> Told:
     now = timezone.now()
-    name = next(word for word in wire.FACTS if word in rule.condition)
-    asked = rule.condition[name]
-    found = _facts(rule.organization, name, asked)
+    asked = wire.fact_of(rule.condition)
+    name, _ = wire.asked_of(asked)
+    found = _facts(rule.organization, asked)
     scope = Scope.of(rule)
     rows = rule.organization.vehicles.filter(pk__in={fact.vehicle_id for fact in found}, archived_at=None)
     vehicles = {vehicle.pk: vehicle for vehicle in rows.prefetch_related("groups") if scope.holds(vehicle)}

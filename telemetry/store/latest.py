@@ -159,19 +159,21 @@ def read_latest(organization_id: int, vehicle_ids: Iterable[int] | None = None) 
 
 def newest_frames(organization_id: int, vehicle_ids: Iterable[int] | None = None) -> dict[int, int]:
     """The newest frame's time of an organization's vehicles, all of them or those named, that have any."""
-    query = "SELECT vehicle_id, frame_time FROM telemetry_latest WHERE organization_id = %s AND frame_time IS NOT NULL"
-    parameters: list[Any] = [organization_id]
-    if vehicle_ids is not None:
-        query += " AND vehicle_id = ANY(%s)"
-        parameters.append(wire.int4_array(np.fromiter(vehicle_ids, np.int32)))
+    where, parameters = _of(organization_id, vehicle_ids)
+    query = f"SELECT vehicle_id, frame_time FROM telemetry_latest {where} AND frame_time IS NOT NULL"
     with cursor() as opened:
         return dict(opened.execute(query, parameters).fetchall())
 
 
 def _read(opened: Cursor[Any], organization_id: int, vehicle_ids: Iterable[int] | None) -> dict[int, LatestRow]:
-    query = f"SELECT {_COLUMNS} FROM telemetry_latest WHERE organization_id = %s"
-    parameters: list[Any] = [organization_id]
-    if vehicle_ids is not None:
-        query += " AND vehicle_id = ANY(%s)"
-        parameters.append(wire.int4_array(np.fromiter(vehicle_ids, np.int32)))
-    return {row[0]: LatestRow(*row) for row in opened.execute(query, parameters)}
+    where, parameters = _of(organization_id, vehicle_ids)
+    rows = opened.execute(f"SELECT {_COLUMNS} FROM telemetry_latest {where}", parameters)
+    return {row[0]: LatestRow(*row) for row in rows}
+
+
+def _of(organization_id: int, vehicle_ids: Iterable[int] | None) -> tuple[str, list[Any]]:
+    """A condition that chooses an organization's vehicles, all of them or those named, and its parameters."""
+    if vehicle_ids is None:
+        return "WHERE organization_id = %s", [organization_id]
+    named = wire.int4_array(np.fromiter(vehicle_ids, np.int32))
+    return "WHERE organization_id = %s AND vehicle_id = ANY(%s)", [organization_id, named]
