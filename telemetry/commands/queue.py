@@ -28,7 +28,9 @@ from vehicles.models import Vehicle
 
 MOST_OPEN = 50
 """Per vehicle."""
-FORMULA = re.compile(r"[A-Za-z0-9 .+\-*/%&|<>()]{1,200}")
+FORMULA = re.compile(r"[A-Za-z0-9 .,:+\-*/%&|<>()^~{}]{1,200}")
+HEADER = re.compile(r"[0-7][0-9A-F]{2}|[01][0-9A-F]{7}")
+"""The identifier of a control unit on CAN, 11 or 29 bits."""
 PID = re.compile(r"(?:0[12569]|1A|2[12])(?:[0-9A-F]{2}){1,7}")
 """Reading services of SAE J1979 and ISO 14229/14230; those that change the vehicle have commands of their own."""
 STILL_SECONDS = 60
@@ -208,8 +210,17 @@ def _checked(kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         if not PID.fullmatch(pid):
             raise CommandError("pid is two to eight hex bytes of a reading service, such as 010C or 221E1C.")
         if formula and not FORMULA.fullmatch(formula):
-            raise CommandError("formula has numbers, A to Z for the data bytes, + - * / % & | << >> and brackets.")
-        return {"pid": pid, **({"formula": formula} if formula else {})}
+            raise CommandError(
+                "formula has numbers, A to ZZ for the data bytes, + - * / % & | << >> ^, brackets and functions."
+            )
+        checked = {"pid": pid, **({"formula": formula} if formula else {})}
+        for key in ("header", "receive"):
+            unit = str(arguments.get(key) or "").replace(" ", "").upper()
+            if unit and not HEADER.fullmatch(unit):
+                raise CommandError(f"{key} is three hex digits, such as 7E0, or eight, such as 18DA10F1.")
+            if unit:
+                checked[key] = unit
+        return checked
     if kind == "setting":
         name, value = arguments.get("name"), arguments.get("value")
         if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):

@@ -20,7 +20,11 @@ _STATUSES = {status.value for status in TroubleCodeStatus} - {TroubleCodeStatus.
 
 @transaction.atomic
 def record(vehicle: Vehicle, result: dict[str, Any]) -> None:
-    """Note what a reading of the codes found: all that the vehicle tells now. What it tells no longer is cleared."""
+    """Note what a reading of the codes found. A code that the vehicle reports no longer is cleared.
+
+    ``result["not_read"]`` names the statuses whose codes the vehicle did not report (a control unit that does not
+    support the service, say): codes of those statuses stay as they are.
+    """
     now = timezone.now()
     told = _told(result)
     frame = _freeze_frame(result)
@@ -34,7 +38,9 @@ def record(vehicle: Vehicle, result: dict[str, Any]) -> None:
         if frame is not None and frame.get("code") in (None, code):
             row.freeze_frame = frame
         row.save()
-    gone = [code for code, row in known.items() if code not in told and row.status != TroubleCodeStatus.CLEARED]
+    not_read = result.get("not_read")
+    kept = {TroubleCodeStatus.CLEARED.value, *(map(str, not_read) if isinstance(not_read, dict) else ())}
+    gone = [code for code, row in known.items() if code not in told and row.status not in kept]
     TroubleCode.objects.filter(vehicle=vehicle, code__in=gone).update(status=TroubleCodeStatus.CLEARED, cleared_at=now)
 
 

@@ -17,7 +17,7 @@ DRIVERS = {
     "bluetooth": "motorpool_collector.drivers.bluetooth:BluetoothDriver",
     "bridge": "motorpool_collector.drivers.bridge:BridgeDriver",
 }
-PACKAGES = {"obd": "obd", "can": "can cantools", "gps": "serial pynmea2", "dht11": "adafruit_dht"}
+PACKAGES = {"obd": "serial", "can": "can cantools", "gps": "serial pynmea2", "dht11": "adafruit_dht"}
 """What a driver needs beside the agent itself; a serial receiver only, in the case of gps."""
 
 

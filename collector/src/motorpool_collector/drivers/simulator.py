@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Optional, Tuple, Union
 
-from motorpool_collector import obd_codes
 from motorpool_collector.driver import CollectorError, Frame, Value
 from motorpool_collector.drivers.simulated_ev import ElectricCar
 from motorpool_collector.drivers.simulated_focus import FocusST
+from motorpool_collector.obd import codes
+from motorpool_collector.obd.formulas import formula_value
 
 MODELS = {"focus_st": FocusST, "ev": ElectricCar}
 VIN = "1FADP3L97DL000018"
@@ -80,11 +81,11 @@ class SimulatorDriver:
             more = {"freeze_frame": {"code": found[0]["code"], **frame}} if found else {}
             mil = any(status == "confirmed" for _, status in self._codes)
             return {"vin": VIN, "codes": found, "mil": mil, "count": len(found), **more}
-        request = obd_codes.request_of(arguments.get("pid", "")).decode()
+        request = codes.request_of(arguments.get("pid", "")).hex().upper()
         data = self._answer(request)
         answer: Dict[str, Any] = {"ecu": "01", "bytes": data.hex(" ").upper()}
         if arguments.get("formula"):
-            answer["value"] = obd_codes.formula_value(str(arguments["formula"]), data)
+            answer["value"] = formula_value(str(arguments["formula"]), data)
         return {"pid": request, "answers": [answer]}
 
     def _answer(self, request: str) -> bytes:

@@ -1,0 +1,1 @@
+"""On-board diagnostics: the adapter's dialogue, what answers mean, parameters, trouble codes and formulas."""
