@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from motorpool_collector.drivers.simulated_ev import SCENARIOS as EV_SCENARIOS
 from motorpool_collector.drivers.simulated_ev import ElectricCar
 from motorpool_collector.drivers.simulated_focus import SCENARIOS, FocusST
-from motorpool_collector.recording import read_recording
+from motorpool_collector.recordings import read_recording
 
 from telemetry.catalog import BY_NAME
 from tests.conftest import Team

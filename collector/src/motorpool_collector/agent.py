@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from motorpool_collector.batches import MOST_FRAMES, BatchBuilder
+from motorpool_collector.batches import MOST_FRAMES, BatchBuilder, sound
 from motorpool_collector.driver import CollectorError, Driver, Frame, Value
 from motorpool_collector.runner import Runner
 from motorpool_collector.settings import Settings
@@ -42,6 +42,8 @@ class Agent:
         self.latest: Dict[str, Value] = {}
         """Every signal's last value."""
         self.frames = 0
+        self.left_out: Dict[str, int] = {}
+        """By source how many values could not be sent."""
         self._spool = spool
         self._uplink = uplink
         self._builder = BatchBuilder(vehicle)
@@ -50,6 +52,7 @@ class Agent:
         self._counting = threading.Lock()
         self._listeners: List[Callable[[str, List[Frame]], None]] = []
         self._reported = -1
+        self._reported_left_out = 0
 
     def stop(self) -> None:
         """End `run` soon; safe in a signal handler, which an `Event`'s lock would not be."""
@@ -144,6 +147,7 @@ class Agent:
             raise broken[0]
 
     def _take(self, source: str, frames: List[Frame]) -> None:
+        frames = self._sound(source, frames)
         for frame in frames:
             self.latest.update(frame.values)
         for listener in self._listeners:
@@ -151,6 +155,26 @@ class Agent:
         self._builder.add(source, frames)
         if self._builder.count >= MOST_FRAMES:
             self._flush()
+
+    def _sound(self, source: str, frames: List[Frame]) -> List[Frame]:
+        """The frames without what cannot be sent, which is counted and said once for each source."""
+        found = []
+        for frame in frames:
+            kept, left = sound(frame)
+            if kept is not None:
+                found.append(kept)
+            if left:
+                with self._counting:
+                    first = source not in self.left_out
+                    self.left_out[source] = self.left_out.get(source, 0) + left
+                log.log(
+                    logging.WARNING if first else logging.DEBUG,
+                    "%s: %d values are no finite numbers or texts and are left out: %.200r",
+                    source,
+                    left,
+                    frame,
+                )
+        return found
 
     def _flush(self) -> None:
         if self._builder.count:
@@ -164,10 +188,17 @@ class Agent:
     def _report(self) -> None:
         """Keep for ``status`` how the drivers are, and tell the portal what was dropped."""
         drivers = [{"source": r.driver.source, "state": r.state, "words": r.words} for r in self.runners]
-        self._spool.keep_note("status", {"at": time.time(), "drivers": drivers, "acked": self._uplink.acked_at})
+        self._spool.keep_note(
+            "status",
+            {"at": time.time(), "drivers": drivers, "acked": self._uplink.acked_at, "left_out": dict(self.left_out)},
+        )
         if self._spool.dropped != self._reported:
             self._reported = self._spool.dropped
             self.note({"device.dropped_frames": float(self._spool.dropped)})
+        left_out = sum(self.left_out.values())
+        if left_out != self._reported_left_out:
+            self._reported_left_out = left_out
+            self.note({"device.left_out_values": float(left_out)})
 
 
 def show_progress(total: int) -> Callable[[int], None]:

@@ -4,14 +4,64 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import threading
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from motorpool_collector.driver import Frame
 
 MOST_FRAMES = 1000
+LONGEST_TEXT = 1000
+LARGEST = 2**63
+LATEST = 1e11
+"""Epoch seconds far beyond any clock."""
+MOST_SEEN = 10_000
 LEVEL = 1
 """gzip's: the columns of a batch repeat so much that more effort gains little."""
+
+_seen: Set[Tuple[str, ...]] = set()
+"""Names that can be sent, as frames have them."""
+
+
+def sound(frame: Frame) -> Tuple[Optional[Frame], int]:
+    """The frame with what can be sent, None where nothing can, and how many values are left out.
+
+    Numbers have to be finite, names and texts valid Unicode: nothing that a driver hands over may cost the readings of
+    others.
+    """
+    try:
+        # Nearly every frame has finite numbers only, under names that were seen before.
+        if tuple(frame.values) in _seen and math.isfinite(sum(frame.values.values()) + frame.time):  # type: ignore[arg-type]
+            return frame, 0
+    except (TypeError, OverflowError, AttributeError):
+        pass
+    try:
+        moment = float(frame.time)
+        values = {name: value for name, value in frame.values.items() if _sendable(name) and _sendable(value)}
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        return None, 1
+    left = len(frame.values) - len(values)
+    if not math.isfinite(moment) or abs(moment) > LATEST:
+        return None, len(frame.values)
+    if len(_seen) < MOST_SEEN and values:
+        _seen.add(tuple(values))
+    return (Frame(moment, values) if values else None), left
+
+
+def _sendable(value: Any) -> bool:
+    if isinstance(value, str):
+        return _unicode(value)
+    if isinstance(value, (bool, int)):
+        return abs(value) <= LARGEST
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return len(text) <= LONGEST_TEXT and "\x00" not in text
 
 
 class BatchBuilder:
@@ -24,7 +74,7 @@ class BatchBuilder:
         self._frames: Dict[Tuple[str, Tuple[str, ...]], List[List[Any]]] = {}
 
     def add(self, source: str, frames: List[Frame]) -> None:
-        """Add a driver's frames."""
+        """Add a driver's frames, whose values `sound` has let through."""
         with self._lock:
             for frame in frames:
                 key = (source, tuple(frame.values))

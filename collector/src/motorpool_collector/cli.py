@@ -84,12 +84,23 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--seed", type=int, default=0)
 
     replay = commands.add_parser("replay", parents=[common, sending], help="send a recording")
-    replay.add_argument("file", help=".csv, .gpx, .jsonl, or a CAN log: .log (candump), .asc, .blf")
+    replay.add_argument(
+        "file", help=".csv, .gpx, .rec, .jsonl, or a CAN log: .log (candump), .asc, .blf, .trc, SavvyCAN .csv"
+    )
     replay.add_argument("--speed", default="1", help="a factor, or max")
     replay.add_argument("--rebase", action="store_true", help="as if it happened now")
     replay.add_argument("--source", default="replay")
     replay.add_argument("--timezone", default="", help="of times without one, such as Europe/Madrid")
     replay.add_argument("--time-column", default="")
+    replay.add_argument("--start", default="", help="when a recording with relative times began")
+    replay.add_argument("--date-format", default="", help="of its times, such as '%%d/%%m/%%Y %%H:%%M:%%S'")
+    replay.add_argument("--decimal", default="", choices=[".", ","], help="the decimal mark; default: as recognized")
+    replay.add_argument("--delimiter", default="", help="what separates columns; default: as recognized")
+    replay.add_argument("--encoding", default="", help="default: as recognized")
+    replay.add_argument("--spread", action="store_true", help="spread rows of the same second evenly within it")
+    replay.add_argument(
+        "--unit", action="append", default=[], metavar="NAME=UNIT", help="the unit of a column; repeatable"
+    )
     replay.add_argument(
         "--map", action="append", default=[], metavar="NAME=SIGNAL", help="column or CAN signal; repeatable"
     )
@@ -146,14 +157,24 @@ def _config(options: argparse.Namespace) -> Config:
 
 
 def _replay_options(options: argparse.Namespace) -> "dict[str, Any]":
-    names = {}
-    for pair in options.map:
-        name, equals, signal_name = pair.partition("=")
-        if not equals:
-            raise CollectorError("--map takes NAME=SIGNAL.", permanent=True)
-        names[name.strip()] = signal_name.strip()
-    simple = ("file", "speed", "rebase", "source", "timezone", "time_column", "dbc", "channel", "interval")
-    return {"type": "replay", **{n: getattr(options, n) for n in simple}, "columns": names, "map": names}
+    names, units = _pairs("--map", "NAME=SIGNAL", options.map), _pairs("--unit", "NAME=UNIT", options.unit)
+    simple = (
+        "file", "speed", "rebase", "source", "timezone", "time_column", "dbc", "channel", "interval", "start",
+        "date_format", "decimal", "encoding", "spread",
+    )  # fmt: skip
+    delimiter = {"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter)
+    table = {n: getattr(options, n) for n in simple}
+    return {"type": "replay", **table, "delimiter": delimiter, "columns": names, "map": names, "units": units}
+
+
+def _pairs(option: str, form: str, words: List[str]) -> "dict[str, str]":
+    found = {}
+    for pair in words:
+        name, equals, value = pair.rpartition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise CollectorError(f"{option} takes {form}.", permanent=True)
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _list_drivers(options: argparse.Namespace) -> int:
@@ -208,6 +229,8 @@ def _status(options: argparse.Namespace) -> int:
     age = f", the oldest for {time.time() - facts['oldest']:.0f} s" if facts["oldest"] else ""
     print(f"waiting   {facts['batches']} batches, {facts['frames']} frames, {facts['bytes'] / 1e6:.1f} MB{age}")
     print(f"dropped   {facts['dropped_frames']} frames; set aside {facts['set_aside']} batches that the portal refused")
+    for source, count in (facts.get("left_out") or {}).items():
+        print(f"left out  {count} values of {source} that are no finite numbers or texts")
     acked = facts.get("acked")
     print(f"last ack  {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(acked)) if acked else 'none yet'}")
     for driver in facts.get("drivers", []):

@@ -109,7 +109,10 @@ class Runner:
             log.info("%s: connected", driver.source)
             self.state, self.words, self._wait = "open", "", FIRST_WAIT
         if frames:
-            self._take(driver.source, frames)
+            try:
+                self._take(driver.source, frames)
+            except Exception:
+                log.exception("%s: its readings could not be taken", driver.source)
         if driver.finished:
             self.state = "finished"
         now = time.monotonic()

@@ -11,7 +11,7 @@ from motorpool_collector.agent import Agent, show_progress
 from motorpool_collector.bridge import BridgeServer
 from motorpool_collector.config import Config
 from motorpool_collector.downlink import Downlink
-from motorpool_collector.recordings import Recorder
+from motorpool_collector.recordings import Recorder, Recording
 from motorpool_collector.screen import ScreenServer, host_and_port
 from motorpool_collector.settings import Settings
 from motorpool_collector.spool import Spool
@@ -33,7 +33,8 @@ def run(config: Config, options: argparse.Namespace) -> int:
     progress: Optional[Callable[[int], None]] = None
     if options.command == "replay":
         drivers[0].open()
-        log.info("%s", drivers[0].words)  # type: ignore[attr-defined]
+        for line in drivers[0].recording.lines():  # type: ignore[attr-defined]
+            log.info("%s", line)
         progress = show_progress(len(drivers[0].frames))  # type: ignore[attr-defined]
     uplink = Uplink(config.carrier(), spool)
     agent = Agent(drivers, spool, uplink, config.vehicle, Settings(config.settings_file), tuning)
@@ -57,9 +58,25 @@ def run(config: Config, options: argparse.Namespace) -> int:
         spool.close()
     log.info("%d frames sent, %d readings refused, %d batches wait", uplink.sent_frames, uplink.rejected, left)
     if options.command == "replay":
-        print(f"{uplink.sent_frames} frames sent, {uplink.rejected} readings refused, {left} batches wait")
-        return 0 if drained and not uplink.refused else 1
+        for line in _account(drivers[0].recording, uplink, left):  # type: ignore[attr-defined]
+            print(line)
+        return 0 if drained and not uplink.refused and uplink.readings else 1
     return 0
+
+
+def _account(recording: Recording, uplink: Uplink, left: int) -> List[str]:
+    """What a replay read and what became of it, in lines."""
+    lines = [*recording.lines(), f"sent {uplink.sent_frames} frames: the portal has {uplink.readings} readings of them"]
+    if uplink.rejected:
+        reasons = ", ".join(f"{code} ({count})" for code, count in uplink.rejected_for.most_common(3))
+        lines.append(
+            f"rejected by the portal: {uplink.rejected} readings, for {reasons}; first: {uplink.rejected_example}"
+        )
+    if left:
+        lines.append(f"{left} batches wait in the spool and are sent by the next run")
+    if uplink.sent_frames and not uplink.readings:
+        lines.append("error: the portal has stored nothing of this recording")
+    return lines
 
 
 class _Recording:

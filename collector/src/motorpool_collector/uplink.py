@@ -11,6 +11,7 @@ import logging
 import random
 import threading
 import time
+from collections import Counter
 from typing import Any, Dict, List, Optional
 
 from motorpool_collector.batches import request_body
@@ -39,7 +40,11 @@ class Uplink:
     def __init__(self, carrier: Carrier, spool: Spool) -> None:
         self.spool = spool
         self.sent_frames = 0
+        self.readings = 0
         self.rejected = 0
+        self.rejected_for: Counter[str] = Counter()
+        """By code how many of the rejected readings that the portal listed."""
+        self.rejected_example = ""
         self.refused = 0
         self._carrier = carrier
         self.acked_at: Optional[float] = None
@@ -149,7 +154,12 @@ class Uplink:
     def _done(self, batches: List[Spooled], answer: Dict[str, Any]) -> None:
         with self._counting:
             self.sent_frames += sum(batch.frames for batch in batches)
+            self.readings += answer.get("readings") or 0
             self.rejected += answer.get("rejected_count") or 0
+            listed = [entry for entry in answer.get("rejected") or () if isinstance(entry, dict)]
+            self.rejected_for.update(str(entry.get("code")) for entry in listed)
+            if listed and not self.rejected_example:
+                self.rejected_example = str(listed[0].get("detail"))[:200]
             back, self._away = self._away, False
         if back:
             log.info("the portal is back; %d batches wait", self.spool.depth())

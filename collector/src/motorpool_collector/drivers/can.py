@@ -73,7 +73,9 @@ class CanDriver:
             if message.is_error_frame or message.is_remote_frame:
                 continue
             moment = message.timestamp if message.timestamp > NEWEST else time.time()
-            found = self.decoder.frame(round(moment, 6), message.arbitration_id, bytes(message.data))
+            found = self.decoder.frame(
+                round(moment, 6), message.arbitration_id, bytes(message.data), message.is_extended_id
+            )
             if found is not None:
                 frames.append(found)
         return frames

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import socket
 import time
 from datetime import datetime, timezone
@@ -13,6 +15,13 @@ from motorpool_collector.driver import CollectorError, Frame, Value, needs
 KNOT = 1.852
 """Kilometres per hour."""
 SILENT_SECONDS = 15.0
+FASTEST_KNOTS = 100_000
+ROLLOVER_SECONDS = 1024 * 7 * 86_400.0
+YEAR_1990 = 631_152_000
+LONGEST_LINE = 65_536
+_NUMBERS = ("mode", "lat", "lon", "alt", "altMSL", "speed", "track", "eph", "uSat")
+
+log = logging.getLogger("motorpool_collector.gps")
 
 
 class GpsDriver:
@@ -36,6 +45,7 @@ class GpsDriver:
         self._heard = 0.0
         self._satellites: Optional[float] = None
         self._fix: Dict[str, Value] = {}
+        self._rolled_over = False
 
     def open(self) -> None:
         """Connect to gpsd, or open the serial port."""
@@ -70,6 +80,7 @@ class GpsDriver:
         elif time.monotonic() - self._heard > SILENT_SECONDS:
             raise CollectorError(f"the GPS has said nothing for {SILENT_SECONDS:.0f} s")
         *lines, self._buffer = (self._buffer + (data or b"")).split(b"\n")
+        self._buffer = self._buffer[-LONGEST_LINE:]
         found = (self._of_nmea(line) if self._port else self._of_gpsd(line) for line in lines)
         return [frame for frame in found if frame is not None]
 
@@ -77,54 +88,82 @@ class GpsDriver:
         """A TPV report with a fix (gpsd_json(5)); SKY only tells how many satellites are used."""
         try:
             report = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(report, dict):
             return None
-        if report.get("class") == "SKY" and isinstance(report.get("uSat"), (int, float)):
-            self._satellites = float(report["uSat"])
-        if report.get("class") != "TPV" or report.get("mode", 0) < 2 or "lat" not in report or "lon" not in report:
+        number = {name: _number(report.get(name)) for name in _NUMBERS}
+        if report.get("class") == "SKY" and number["uSat"] is not None:
+            self._satellites = number["uSat"]
+        mode, latitude, longitude = number["mode"] or 0, number["lat"], number["lon"]
+        if report.get("class") != "TPV" or mode < 2 or latitude is None or longitude is None:
             return None
-        values: Dict[str, Value] = {"location.latitude": report["lat"], "location.longitude": report["lon"]}
-        altitude = report.get("altMSL", report.get("alt"))
+        values: Dict[str, Value] = {"location.latitude": latitude, "location.longitude": longitude}
+        altitude = number["alt"] if number["altMSL"] is None else number["altMSL"]
+        speed = number["speed"]
         for name, value in (
-            ("location.altitude", altitude if report["mode"] >= 3 else None),
-            ("location.speed", report["speed"] * 3.6 if "speed" in report else None),
-            ("location.heading", report.get("track")),
-            ("location.accuracy", report.get("eph")),
+            ("location.altitude", altitude if mode >= 3 else None),
+            ("location.speed", None if speed is None else speed * 3.6),
+            ("location.heading", number["track"]),
+            ("location.accuracy", number["eph"]),
             ("location.satellites", self._satellites),
         ):
-            if value is not None:
-                values[name] = round(float(value), 4)
-        return Frame(_moment(report.get("time")), values)
+            if value is not None and math.isfinite(value):
+                values[name] = round(value, 4)
+        return Frame(self._moment(report.get("time")), values)
 
     def _of_nmea(self, line: bytes) -> Optional[Frame]:
         """GGA tells altitude and satellites, RMC ends a fix with date, position, speed and course (NMEA 0183)."""
         nmea = needs("pynmea2", "gps")
         try:
             sentence = nmea.parse(line.decode("ascii").strip(), check=True)
-        except (nmea.ParseError, UnicodeDecodeError, ValueError):
-            return None
-        kind = getattr(sentence, "sentence_type", "")
-        try:
-            if kind == "GGA" and sentence.gps_qual:
-                self._fix = {
-                    "location.satellites": float(sentence.num_sats),
-                    "location.altitude": float(sentence.altitude),
-                }
-            if kind != "RMC" or sentence.status != "A" or sentence.datestamp is None:
+            kind = getattr(sentence, "sentence_type", "")
+            if kind == "GGA":
+                fix = (("location.satellites", sentence.num_sats), ("location.altitude", sentence.altitude))
+                numbers = {name: _number(value) for name, value in fix} if sentence.gps_qual else {}
+                self._fix = {name: value for name, value in numbers.items() if value is not None}
+            if kind != "RMC" or sentence.status != "A" or sentence.datestamp is None or sentence.timestamp is None:
                 return None
-            values: Dict[str, Value] = {
-                "location.latitude": round(sentence.latitude, 7), "location.longitude": round(sentence.longitude, 7),
-            }  # fmt: skip
-            if sentence.spd_over_grnd is not None:
-                values["location.speed"] = round(float(sentence.spd_over_grnd) * KNOT, 3)
-            if sentence.true_course is not None:
-                values["location.heading"] = float(sentence.true_course)
+            latitude, longitude = _number(sentence.latitude), _number(sentence.longitude)
+            speed, course = _number(sentence.spd_over_grnd), _number(sentence.true_course)
+            located = bool(sentence.lat and sentence.lon)
             moment = datetime.combine(sentence.datestamp, sentence.timestamp.replace(tzinfo=timezone.utc))
-        except (TypeError, ValueError, AttributeError):
+        except Exception:  # the library meets whatever a worn cable carries
             return None
-        return Frame(moment.timestamp(), {**values, **self._fix})
+        if not located or latitude is None or longitude is None:
+            return None
+        values: Dict[str, Value] = {"location.latitude": round(latitude, 7), "location.longitude": round(longitude, 7)}
+        if speed is not None and speed < FASTEST_KNOTS:
+            values["location.speed"] = round(speed * KNOT, 3)
+        if course is not None:
+            values["location.heading"] = course
+        return Frame(self._corrected(moment.timestamp()), {**values, **self._fix})
+
+    def _moment(self, text: Any) -> float:
+        """The report's own time; the system's where the receiver does not know the date."""
+        try:
+            moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+        except (ValueError, OverflowError):
+            return round(time.time(), 3)
+        return self._corrected(seconds) if seconds > YEAR_1990 else round(time.time(), 3)
+
+    def _corrected(self, moment: float) -> float:
+        """A time without the 1,024 weeks by which a receiver falls back when its week number runs over.
+
+        The week number of GPS has ten bits (IS-GPS-200, 20.3.3.3.1.1). A live receiver's time is now: one that is a
+        multiple of 1,024 weeks away from the system's clock, to within a day, is put right.
+        """
+        behind = time.time() - moment
+        weeks = round(behind / ROLLOVER_SECONDS)
+        if weeks < 1 or abs(behind - weeks * ROLLOVER_SECONDS) > 86_400:
+            return moment
+        if not self._rolled_over:
+            self._rolled_over = True
+            log.warning(
+                "%s: the receiver's date is %d weeks behind (week rollover); it is corrected", self.source, weeks * 1024
+            )
+        return round(moment + weeks * ROLLOVER_SECONDS, 6)
 
     def close(self) -> None:
         """Let go of it."""
@@ -144,10 +183,12 @@ class GpsDriver:
         return "connected, but no fix within 5 s: does the antenna see the sky?"
 
 
-def _moment(text: Any) -> float:
-    """The report's own time where it is plausible: a receiver without a fix of the date tells one of long ago."""
+def _number(value: Any) -> Optional[float]:
+    """A finite number, also from a text or a Decimal; None for anything else."""
+    if value is None or isinstance(value, bool):
+        return None
     try:
-        moment = datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return round(time.time(), 3)
-    return moment if moment > 946_684_800 else round(time.time(), 3)
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

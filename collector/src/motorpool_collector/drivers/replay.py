@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from typing import Any, Dict, List, Optional, Union
 
 from motorpool_collector.driver import CollectorError, Frame
-from motorpool_collector.recordings import read_any
+from motorpool_collector.recordings import Recording, read_any
 
 BATCH = 1000
+YES = (True, "true", "yes", "1")
+OPTIONS = set(inspect.signature(read_any).parameters) - {"path", "spread", "interval"}
 
 
 class ReplayDriver:
@@ -24,14 +27,16 @@ class ReplayDriver:
         speed: Union[float, str] = 1,
         rebase: Union[bool, str] = False,
         source: str = "replay",
-        timezone: str = "",
-        time_column: str = "",
-        columns: Optional[Dict[str, str]] = None,
-        dbc: Union[str, List[str]] = "",
-        map: Optional[Dict[str, Any]] = None,
-        channel: str = "",
+        spread: Union[bool, str] = False,
         interval: Union[float, str] = 0.0,
+        **options: Any,
     ) -> None:
+        """``options`` are those of `read_any`."""
+        unknown = sorted(options.keys() - OPTIONS)
+        if unknown:
+            raise CollectorError(
+                f"Replay has no option {unknown[0]}: there are {', '.join(sorted(OPTIONS))}.", permanent=True
+            )
         self.source = source
         self.finished = False
         self.file = file
@@ -41,14 +46,11 @@ class ReplayDriver:
             raise CollectorError("Replay: speed is a number or max.", permanent=True) from None
         if self.speed is not None and self.speed <= 0:
             raise CollectorError("Replay: speed must be more than 0.", permanent=True)
-        self.rebase = rebase in (True, "true", "yes", "1")
-        self.options: Dict[str, Any] = {
-            "timezone": timezone, "time_column": time_column, "columns": columns or {},
-            "dbc": dbc, "map": map, "channel": channel, "interval": interval,
-        }  # fmt: skip
+        self.rebase = rebase in YES
+        self.options: Dict[str, Any] = {**options, "spread": spread in YES, "interval": interval}
         self.period: Optional[float] = None if self.speed is None else 0.05
         self.frames: List[Frame] = []
-        self.words = ""
+        self.recording = Recording()
         self._next = 0
         self._begun = 0.0
 
@@ -56,11 +58,12 @@ class ReplayDriver:
         """Read the file."""
         if self.frames:
             return
-        recording = read_any(self.file, **self.options)
-        self.frames = recording.frames
-        self.words = recording.words
+        self.recording = read_any(self.file, **self.options)
+        self.frames = self.recording.frames
         if not self.frames:
-            raise CollectorError(f"{self.file} holds no row with a time and a known value.", permanent=True)
+            raise CollectorError(
+                f"{self.file} holds nothing that could be sent: {self.recording.why_nothing()}.", permanent=True
+            )
         self._begun = time.time()
 
     def read(self) -> List[Frame]:

@@ -1,0 +1,1 @@
+"""What the portal and the collector have in common: spellings of units, and conversions between them."""
