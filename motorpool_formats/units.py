@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Dict, List, NamedTuple, Tuple
 
 
 class UnknownUnit(ValueError):
@@ -59,12 +59,11 @@ def find(text: str, quantity: str = "") -> Unit | None:
         text: as written, such as ``km/hr``, ``DEG C`` or ``Meters/second``.
         quantity: look among units of this quantity first (``g`` is no acceleration beside grams).
     """
-    exact = _EXACT.get(_spelled(text))
-    if exact is None:
-        exact = _FOLDED.get(_spelled(text).lower(), [])
+    spelled = _spelled(text)
+    found = _EXACT.get(spelled) or _FOLDED.get(spelled.lower()) or _COMPACT.get(_compact(spelled), [])
     if quantity:
-        return next((unit for unit in exact if unit.quantity == quantity), exact[0] if exact else None)
-    return exact[0] if exact else None
+        return next((unit for unit in found if unit.quantity == quantity), found[0] if found else None)
+    return found[0] if found else None
 
 
 def conversion(text: str, wanted: str) -> Conversion:
@@ -83,7 +82,7 @@ def conversion(text: str, wanted: str) -> Conversion:
     return Conversion(unit.factor / target.factor, (unit.offset - target.offset) / target.factor)
 
 
-def alike(wanted: str) -> list[str]:
+def alike(wanted: str) -> List[str]:
     """The units of the same quantity, the given one first; empty for one that the table does not have."""
     target = UNITS.get(wanted)
     if target is None:
@@ -91,7 +90,7 @@ def alike(wanted: str) -> list[str]:
     return [wanted, *(unit.name for unit in UNITS.values() if unit.quantity == target.quantity and unit.name != wanted)]
 
 
-def split_number(text: str) -> tuple[str, str] | None:
+def split_number(text: str) -> Tuple[str, str] | None:
     """``2124RPM`` or ``-12.5 °C`` as the number's text and the unit's; None where it does not begin with a number."""
     match = re.fullmatch(r"\s*([+-]?(?:\d[\d.,]*|[.,]\d+)(?:[eE][+-]?\d+(?![A-Za-z]))?)\s*([^\d\s].*?|)\s*", text)
     return (match.group(1), match.group(2)) if match else None
@@ -107,32 +106,38 @@ def _spelled(text: str) -> str:
     return re.sub(r"^° ?(?=[CFKcfk]$)", "°", text)
 
 
-def _read() -> dict[str, Unit]:
-    units: dict[str, Unit] = {}
+def _read() -> Dict[str, Unit]:
+    units: Dict[str, Unit] = {}
     for line in _lines():
         name, quantity, factor, offset, _ = (part.strip() for part in line.split("|"))
         units[name] = Unit(name, quantity, float(factor), float(offset))
     return units
 
 
-def _spellings() -> tuple[dict[str, list[Unit]], dict[str, list[Unit]]]:
-    """Units by their spellings, as they stand and in lower case."""
-    exact: dict[str, list[Unit]] = {}
-    folded: dict[str, list[Unit]] = {}
+def _compact(spelled: str) -> str:
+    return re.sub(r"[ _-]", "", spelled.lower())
+
+
+def _spellings() -> Tuple[Dict[str, List[Unit]], ...]:
+    """Units by their spellings: as they stand, in lower case, and without blanks and hyphens."""
+    exact: Dict[str, List[Unit]] = {}
+    folded: Dict[str, List[Unit]] = {}
+    compact: Dict[str, List[Unit]] = {}
     for line in _lines():
         name, _, _, _, others = (part.strip() for part in line.split("|"))
         for text in (name, *filter(None, (spelling.strip() for spelling in others.split(",")))):
-            for table, key in ((exact, _spelled(text)), (folded, _spelled(text).lower())):
+            spelled = _spelled(text)
+            for table, key in ((exact, spelled), (folded, spelled.lower()), (compact, _compact(spelled))):
                 if UNITS[name] not in table.setdefault(key, []):
                     table[key].append(UNITS[name])
-    return exact, folded
+    return exact, folded, compact
 
 
-def _lines() -> list[str]:
+def _lines() -> List[str]:
     text = Path(__file__).with_name("units.txt").read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-UNITS: dict[str, Unit] = _read()
+UNITS: Dict[str, Unit] = _read()
 """Every unit by its name."""
-_EXACT, _FOLDED = _spellings()
+_EXACT, _FOLDED, _COMPACT = _spellings()

@@ -186,9 +186,10 @@ def _system(request: Request) -> str:
 
 
 def _points(words: str) -> int:
-    if not words.isdecimal() or not 1 <= int(words[:9]) <= MOST_POINTS:
+    points = int(words) if words.isascii() and words.isdecimal() and len(words) <= 9 else 0
+    if not 1 <= points <= MOST_POINTS:
         raise ValidationError({"points": [f"points can be 1 to {MOST_POINTS}."]})
-    return int(words)
+    return points
 
 
 def _signals(organization: Organization, names: Iterable[str]) -> dict[str, tuple[int, directory.SignalInfo]]:

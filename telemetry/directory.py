@@ -1,10 +1,11 @@
 """Names, units and kinds of signals and sources by their ids, remembered per process.
 
-Ids are never reused and names never change, so nothing goes stale.
+Ids are never reused and names never change; a kind or a unit that was changed is known everywhere within a minute.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -30,14 +31,17 @@ class SignalList(NamedTuple):
 
 GONE = SignalInfo("deleted.signal", "", "number")
 MOST_LISTS = 10_000
+FRESH_SECONDS = 60.0
 _signals: dict[int, SignalInfo] = {}
 _lists: dict[bytes, SignalList] = {}
 _sources: dict[int, str] = {}
 _catalog: dict[str, tuple[int, SignalInfo]] = {}
+_dropped_at = time.monotonic()
 
 
 def signals(ids: Iterable[int]) -> dict[int, SignalInfo]:
     """The signals of some ids."""
+    _drop_old()
     wanted = list(ids)
     absent = {signal_id for signal_id in wanted if signal_id not in _signals}
     if absent:
@@ -59,8 +63,23 @@ def remember(signal: Signal) -> None:
     _signals[signal.pk] = SignalInfo(signal.name, signal.unit, signal.kind)
 
 
+def forget(signal_id: int) -> None:
+    """Drop what this process remembers of a signal that was changed."""
+    _signals.pop(signal_id, None)
+    _lists.clear()
+
+
+def _drop_old() -> None:
+    global _dropped_at  # noqa: PLW0603 - one clock for the module's caches
+    if time.monotonic() - _dropped_at > FRESH_SECONDS:
+        _dropped_at = time.monotonic()
+        _signals.clear()
+        _lists.clear()
+
+
 def signals_in_order(ids: Ids) -> SignalList:
     """The signals of an array of ids; vehicles of a kind send the same ones, so whole lists are remembered."""
+    _drop_old()
     key = ids.tobytes()
     known = _lists.get(key)
     if known is None:

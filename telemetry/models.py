@@ -105,10 +105,36 @@ class RejectedReading(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["organization", "-id"], name="rejected_by_organization")]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="rejected_by_organization"),
+            models.Index(fields=["received_at"], name="rejected_by_time"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
+
+
+class RejectionCount(models.Model):
+    """How many readings of a device were rejected on a day (UTC), by reason and signal; nothing is left out of it."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="rejection_counts")
+    device_id = models.IntegerField(help_text="0 for what the portal fetched itself.")
+    day = models.DateField()
+    code = models.CharField(max_length=30)
+    signal = models.CharField(max_length=100, blank=True)
+    count = models.BigIntegerField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "device_id", "day", "code", "signal"], name="rejection_once"
+            )
+        ]
+        ordering = ["-day", "-count"]
+
+    def __str__(self) -> str:
+        return f"{self.count} x {self.code}"
 
 
 class CommandState(models.TextChoices):

@@ -16,6 +16,10 @@ Values = NDArray[np.float64]
 Texts = NDArray[np.object_]
 """Frames x text signals; None is missing."""
 
+CLOCK_TOLERANCE_US = 60_000_000
+"""A device's clock may be so far ahead of the portal's. What is further ahead is stored, and moves neither the latest
+state nor alerts before its time has come."""
+
 NO_IDS: Ids = np.empty(0, np.int32)
 
 

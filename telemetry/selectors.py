@@ -92,3 +92,13 @@ def _shape(vehicle: Vehicle, row: store.LatestRow | None, state: str, now: float
             unit, shown = conversion.unit, conversion.apply(value)
         signals[info.name] = {"value": shown, "unit": unit, "time": moments[moment], "source": sources[source]}
     return body
+
+
+def rejected_of(rows: Any, device: str, code: str, signal: str) -> Any:
+    """Rejected readings, or their counts, of a device, a reason and a signal; an empty text stands for all."""
+    if device:
+        known = device.isdecimal() and len(device) < 10
+        rows = rows.filter(device_id=int(device)) if known else rows.none()
+    if code:
+        rows = rows.filter(code=code[:30])
+    return rows.filter(signal=signal[:100]) if signal else rows

@@ -10,8 +10,6 @@ from fleet.lib import background
 from telemetry import retention, sinks, state_sink, store
 from telemetry.commands import carrying, queue
 
-REJECTED_DAYS = 30
-
 
 @shared_task
 def run_sinks() -> None:
@@ -72,6 +70,6 @@ def trim_buffers() -> None:
 @shared_task
 def trim_rejected() -> None:
     """Forget old refusals, and the telemetry of vehicles that were deleted."""
-    store.trim_rejected(datetime.now(UTC) - timedelta(days=REJECTED_DAYS))
+    store.trim_rejected(datetime.now(UTC) - timedelta(days=store.REJECTED_DAYS))
     for organization_id, vehicle_id in store.orphans():
         store.purge_vehicle(organization_id, vehicle_id)

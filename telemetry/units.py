@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PSI_IN_KPA = 6.894757
-MILE_IN_KM = 1.609344
-FOOT_IN_M = 0.3048
-GALLON_IN_L = 3.785411784
+from motorpool_formats import units as table
 
 
 @dataclass(frozen=True)
@@ -23,15 +20,17 @@ class Conversion:
         return value * self.factor + self.offset
 
 
+def _shown_as(unit: str, stored: str) -> Conversion:
+    found = table.conversion(stored, unit)
+    return Conversion(unit, found.factor, found.offset)
+
+
 IMPERIAL = {
-    "km/h": Conversion("mph", 1 / MILE_IN_KM),
-    "km": Conversion("mi", 1 / MILE_IN_KM),
-    "kPa": Conversion("psi", 1 / PSI_IN_KPA),
-    "°C": Conversion("°F", 9 / 5, 32),
-    "m": Conversion("ft", 1 / FOOT_IN_M),
-    "L": Conversion("gal", 1 / GALLON_IN_L),
-    "L/h": Conversion("gal/h", 1 / GALLON_IN_L),
-}
+    stored: _shown_as(unit, stored)
+    for stored, unit in (
+        ("km/h", "mph"), ("km", "mi"), ("kPa", "psi"), ("°C", "°F"), ("m", "ft"), ("L", "gal"), ("L/h", "gal/h"),
+    )
+}  # fmt: skip
 SYSTEMS = ("metric", "imperial")
 
 
@@ -41,39 +40,27 @@ def conversion(unit: str, system: str) -> Conversion:
     return IMPERIAL.get(unit, identity) if system == "imperial" else identity
 
 
-_OTHERS = {
-    "kPa": {"bar": 100.0, "mbar": 0.1, "hPa": 0.1, "MPa": 1000.0, "Pa": 0.001},
-    "km/h": {"m/s": 3.6, "kn": 1.852},
-    "km": {"m": 0.001},
-    "m": {"km": 1000.0},
-    "V": {"mV": 0.001},
-    "kW": {"W": 0.001, "hp": 0.745699872},
-    "kWh": {"Wh": 0.001},
-    "s": {"min": 60.0, "h": 3600.0},
-}
-"""Other units that people give thresholds in: one of each is so many of the stored unit (BIPM, The SI Brochure)."""
-
-
 def units_of(stored: str) -> list[str]:
-    """The units in which values that are stored in ``stored`` may be given, itself first."""
-    known = [stored]
+    """The units in which values that are stored in ``stored`` may be given, itself first, then the imperial one."""
+    known = table.alike(stored) or [stored]
     if stored in IMPERIAL:
-        known.append(IMPERIAL[stored].unit)
-    return known + list(_OTHERS.get(stored, ()))
+        known = [stored, IMPERIAL[stored].unit, *(u for u in known if u not in (stored, IMPERIAL[stored].unit))]
+    return known
 
 
 def to_stored(value: float, unit: str, stored: str, difference: bool = False) -> float:
     """A value given in ``unit`` as it is stored; of a difference, an offset such as that of °F does not count.
 
     Raises:
-        KeyError: the unit measures something else.
+        KeyError: the unit is not known, or measures something else.
     """
     if unit in ("", stored):
         return value
-    if stored in IMPERIAL and IMPERIAL[stored].unit == unit:
-        known = IMPERIAL[stored]
-        return (value - (0.0 if difference else known.offset)) / known.factor
-    return value * _OTHERS[stored][unit]
+    try:
+        found = table.conversion(unit, stored)
+    except ValueError as error:
+        raise KeyError(unit) from error
+    return value * found.factor + (0.0 if difference else found.offset)
 
 
 def rounded(value: float, unit: str = "") -> str:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from telemetry import api, lists_api, views
+from telemetry import api, lists_api, rejected_views, views
 from telemetry.commands import api as commands_api
 from telemetry.commands import views as commands_views
 
@@ -9,6 +9,9 @@ urlpatterns = [
     path("vehicles", views.Vehicles.as_view(), name="vehicles"),
     path("vehicles/<str:vehicle>", views.VehiclePage.as_view(), name="vehicle"),
     path("vehicles/<str:vehicle>/controls", commands_views.Controls.as_view(), name="controls"),
+    path("rejected", rejected_views.RejectedPage.as_view(), name="rejected"),
+    path("signals", rejected_views.SignalsPage.as_view(), name="signals"),
+    path("signals/<str:name>", rejected_views.SignalPage.as_view(), name="signal"),
     path("vehicles/<str:vehicle>/diagnostics", commands_views.Diagnostics.as_view(), name="diagnostics"),
 ]
 api_urlpatterns = [
@@ -22,6 +25,8 @@ api_urlpatterns = [
     path("commands/<uuid:command_id>", commands_api.CommandDetail.as_view()),
     path("dtcs", commands_api.TroubleCodes.as_view()),
     path("signals", lists_api.Signals.as_view()),
+    path("signals/<str:name>", lists_api.SignalDetail.as_view()),
     path("rejected", lists_api.Rejected.as_view()),
+    path("rejected/counts", lists_api.RejectedCounts.as_view()),
     path("ws-tickets", api.Tickets.as_view()),
 ]

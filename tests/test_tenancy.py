@@ -69,7 +69,11 @@ API = [
     api("GET", "/api/v1/dtcs", 200, 200, 200),
     api("GET", "/api/v1/dtcs?vehicle={vehicle}", 200, 200, 200, 404),
     api("GET", "/api/v1/signals", 200, 200, 200),
+    api("POST", "/api/v1/signals", 403, 403, 422, body={"name": "x", "kind": "number"}),
+    api("GET", "/api/v1/signals/{signal}", 200, 200, 200, 404),
+    api("PATCH", "/api/v1/signals/{signal}", 403, 403, 200, 404, body={"kind": "text"}),
     api("GET", "/api/v1/rejected", 403, 200, 200),
+    api("GET", "/api/v1/rejected/counts", 403, 200, 200),
     api("POST", "/api/v1/ws-tickets", 201, 201, 201),
     api("GET", "/api/v1/devices", 403, 200, 200),
     api("POST", "/api/v1/devices", 403, 403, 201, body={"name": "x"}),
@@ -148,6 +152,11 @@ PAGES = [
     page("/vehicles/{vehicle}/controls", 403, 302, 302, 404, method="POST", body={"action": "media", "media": "play"}),
     page("/vehicles/{vehicle}/diagnostics", 200, 200, 200, 404),
     page("/vehicles/{vehicle}/diagnostics", 403, 302, 302, 404, method="POST", body={"action": "dtc_read"}),
+    page("/rejected", 403, 200, 200),
+    page("/signals", 200, 200, 200),
+    page("/signals", 403, 403, 422, method="POST", body={"name": "x", "kind": "number"}),
+    page("/signals/{signal}", 403, 403, 200, 404),
+    page("/signals/{signal}", 403, 403, 302, 404, method="POST", body={"kind": "text"}),
     page("/devices", 403, 200, 200),
     page("/devices", 403, 403, 200, method="POST", body={"name": "x"}),
     page("/devices/{device}", 403, 403, 302, 404, method="POST", body={"action": "revoke"}),
@@ -249,6 +258,12 @@ def _fill(path: Any, own: Team, other: Team) -> Any:
         text = _with_connection(text, own)
     if any(mark in text for mark in ("{rule}", "{alert}", "{channel}", "{fence}", "taken")):
         text = _with_alert(text, own)
+    if "{signal}" in text:
+        from telemetry.models import Signal
+
+        name = f"own.s{next(_numbers)}"
+        Signal.objects.create(organization=own.organization, name=name, kind="number", description=own.vehicle.name)
+        text = text.replace("{signal}", name)
     if "{device}" in text:
         device, _ = device_create(organization=own.organization, user=None, name=own.device.name)
         text = text.replace("{device}", str(device.pk))

@@ -170,10 +170,10 @@ def fences_of(organization: Organization) -> dict[int, Fence]:
     return found
 
 
-def position_signals() -> tuple[int, int]:
-    """The ids of longitude and latitude."""
+def position_signals() -> tuple[int, int, int]:
+    """The ids of longitude, latitude and accuracy."""
     catalog = directory.catalog()
-    return catalog["location.longitude"][0], catalog["location.latitude"][0]
+    return tuple(catalog[f"location.{part}"][0] for part in ("longitude", "latitude", "accuracy"))  # type: ignore[return-value]
 
 
 def whom(rules: RuleSet, vehicle_ids: Sequence[int]) -> tuple[dict[int, Vehicle], dict[int, set[int]]]:

@@ -21,9 +21,9 @@ from alerts.evaluation.work import OLDEST, SECOND, Work
 from alerts.rules.memory import Memory
 from fleet.accounts.models import Organization
 from telemetry import store
+from telemetry.readings import CLOCK_TOLERANCE_US
 from telemetry.sinks import Claim
 
-AHEAD = 300 * SECOND
 NEAR = 300 * SECOND
 DEBOUNCE = 10 * SECOND
 SILENT = 60 * SECOND
@@ -96,7 +96,7 @@ def _advance(held: Work, found: dict[int, _New]) -> None:
     for vehicle_id, new in found.items():
         row = held.rows[vehicle_id]
         row.version = new.version
-        last = min(new.last, held.now + AHEAD)
+        last = min(new.last, held.now + CLOCK_TOLERANCE_US)
         if last <= max(held.now - OLDEST, held.rules.since):
             continue
         if row.newest is not None and new.first > row.newest + SILENT:

@@ -17,14 +17,13 @@ from alerts.telling import Told
 from fleet.accounts.models import Organization
 from telemetry import store
 from telemetry.aggregates import Frames
+from telemetry.readings import CLOCK_TOLERANCE_US
 from vehicles.models import Vehicle
 
 SECOND = 1_000_000
 LAG = 5 * SECOND
 """What is younger is evaluated again with the next batch: sources of one vehicle come a little out of step."""
 LONGEST_LOOKBACK = 86_400 * SECOND
-SKEW = 5 * SECOND
-"""So far ahead of the portal's clock a device's may be; what is further waits until its time has come."""
 OLDEST = 7 * 86_400 * SECOND
 """Data that is later than this no longer changes what alerts say."""
 
@@ -65,7 +64,7 @@ def begin(organization: Organization, rules: RuleSet, vehicle_ids: list[int]) ->
 
 def until(work: Work, row: Progress) -> int:
     """The time up to which a vehicle's frames are looked at."""
-    return min(row.newest or 0, work.now + SKEW)
+    return min(row.newest or 0, work.now + CLOCK_TOLERANCE_US)
 
 
 def settle(work: Work, row: Progress) -> int:

@@ -16,6 +16,9 @@ from alerts.rules.table import NEVER, Flags, Places, Table, tail
 from telemetry.aggregates import Frames
 from telemetry.readings import Times, Values
 
+PAIR_TIME = 5_000_000
+"""Microseconds by which the halves of a position may be apart."""
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -24,8 +27,13 @@ class Needs:
     signals: tuple[int, ...]
     windows: tuple[Window, ...]
     fences: Mapping[int, Fence]
-    position: tuple[int, int]
-    """Ids of longitude and latitude."""
+    position: tuple[int, int, int]
+    """Ids of longitude, latitude and accuracy."""
+
+    @property
+    def carried(self) -> tuple[int, ...]:
+        """What is remembered of a vehicle: its signals, and its side of each fence under the fence's id below zero."""
+        return (*self.signals, *(-fence for fence in self.fences))
 
     @property
     def key(self) -> int:
@@ -33,7 +41,7 @@ class Needs:
         return zlib.crc32(np.array(self.signals, np.int32).tobytes())
 
 
-def needs_of(rules: Iterable[Rule], fences: Mapping[int, Fence], position: tuple[int, int]) -> Needs:
+def needs_of(rules: Iterable[Rule], fences: Mapping[int, Fence], position: tuple[int, int, int]) -> Needs:
     """What some rules look at."""
     listed = list(rules)
     leaves = [leaf for rule in listed for leaf in rule.leaves]
@@ -121,8 +129,8 @@ def _carried(wanted: Times, memories: Memories, needs: Needs) -> _Rows:
         times.append(memory.time)
         newest.append(memory.newest)
     count = len(group)
-    columns = {signal: np.full(count, np.nan) for signal in needs.signals}
-    told_at = {signal: np.full(count, NEVER) for signal in needs.signals}
+    columns = {signal: np.full(count, np.nan) for signal in needs.carried}
+    told_at = {signal: np.full(count, NEVER) for signal in needs.carried}
     for signal, row, value, told in cells:
         if signal in columns:
             columns[signal][row] = value
@@ -145,6 +153,8 @@ def _fresh(wanted: Times, frames: Sequence[Frames], needs: Needs) -> _Rows:
             place = np.flatnonzero(run.signals == signal)
             parts.append(run.values[:, place[0]] if len(place) else np.full(len(run.times), np.nan))
         columns[signal] = np.concatenate(parts or [np.empty(0)])
+    for fence in needs.fences:
+        columns[-fence] = np.full(len(times), np.nan)
     if len(frames) > 1 or not _ascending(group, times):
         order = np.lexsort((-sources, times, group))
         group, times = group[order], times[order]
@@ -190,18 +200,24 @@ def _sorted(rows: _Rows) -> _Rows:
 
 def _with_positions(table: Table, needs: Needs) -> Table:
     """The table with sides of fences, and a row just before each position to which the way led through a fence."""
-    longitudes, latitudes = (table.columns[signal] for signal in needs.position)
-    # Both told in one instant: a carried row may hold halves of two.
-    told = [table.told[signal] for signal in needs.position]
-    rows = np.flatnonzero(~np.isnan(longitudes) & ~np.isnan(latitudes) & (told[0] == told[1]))
-    x, y, times = longitudes[rows], latitudes[rows], told[0][rows]
+    rows, x, y, accuracies = positions_of(table, needs.position)
+    # A carried row tells of an earlier moment.
+    longitudes_told = table.told.get(needs.position[0], table.times)[rows]
+    times = np.where(table.past[rows], longitudes_told, table.times[rows])
     same = np.append(False, table.group[rows][1:] == table.group[rows][:-1])
     sides: dict[int, Values] = {}
     passes: dict[int, Places] = {}
     for fence_id, fence in needs.fences.items():
-        inside = fence.inside(x, y)
-        passed = fence.passed_through(x, y, times, same, inside)
-        sides[fence_id] = inside
+        found = fence.sides(x, y, accuracies)
+        carried = table.columns[-fence_id][rows]
+        found = np.where(np.isnan(carried), found, carried)
+        # Too close to the border to tell: the side as it was, and of a vehicle never seen before the one it is on.
+        unknown = np.flatnonzero(np.isnan(found) & ~same)
+        found[unknown] = fence.inside(x[unknown], y[unknown])
+        known = np.maximum.accumulate(np.where(np.isnan(found), 0, np.arange(len(found))))
+        found = found[known]
+        passed = fence.passed_through(x, y, times, same, found)
+        sides[fence_id] = found
         passes[fence_id] = rows[passed & ~table.past[rows]]
     extra = np.unique(np.concatenate(list(passes.values())))
     positions = {fence_id: np.full(len(table.times), np.nan) for fence_id in sides}
@@ -219,6 +235,42 @@ def _with_positions(table: Table, needs: Needs) -> Table:
             positions[fence_id] = grown
     table.positions = positions
     return table
+
+
+def positions_of(table: Table, position: tuple[int, int, int]) -> tuple[Places, Values, Values, Values]:
+    """The rows at which a whole position is known, with longitudes, latitudes (degrees) and accuracies (metres).
+
+    Sources that tell latitude and longitude in messages of their own are paired where the halves are at most
+    `PAIR_TIME` apart, each half once: a position of two moments far apart would be a place where nobody was.
+    """
+    longitudes, latitudes, accuracies = (
+        table.columns.get(signal, np.full(len(table.times), np.nan)) for signal in position
+    )
+    told = [table.told.get(signal, table.times) for signal in position[:2]]
+    both = ~np.isnan(longitudes) & ~np.isnan(latitudes) & (np.abs(told[0] - told[1]) <= PAIR_TIME)
+    halves = np.flatnonzero(np.isnan(longitudes) != np.isnan(latitudes))
+    if not len(halves):
+        rows = np.flatnonzero(both)
+        return rows, longitudes[rows], latitudes[rows], accuracies[rows]
+    east = ~np.isnan(longitudes[halves])
+    moments = np.where(east, told[0][halves], told[1][halves])
+    # A run of halves that alternate; a repeated one, a pause or another vehicle begins a new run with the later half.
+    breaks = np.append(
+        True,
+        (east[1:] == east[:-1])
+        | (moments[1:] - moments[:-1] > PAIR_TIME)
+        | (table.group[halves][1:] != table.group[halves][:-1]),
+    )
+    starts = np.maximum.accumulate(np.where(breaks, np.arange(len(halves)), 0))
+    second = np.flatnonzero((np.arange(len(halves)) - starts) % 2 == 1)
+    rows = np.concatenate([np.flatnonzero(both), halves[second]])
+    x, y = longitudes[rows], latitudes[rows]
+    firsts = halves[second - 1]
+    tail_x, tail_y = x[len(x) - len(second) :], y[len(y) - len(second) :]
+    tail_x[np.isnan(tail_x)] = longitudes[firsts][np.isnan(tail_x)]
+    tail_y[np.isnan(tail_y)] = latitudes[firsts][np.isnan(tail_y)]
+    order = np.argsort(rows, kind="stable")
+    return rows[order], x[order], y[order], accuracies[rows][order]
 
 
 def _insert(table: Table, before: Places) -> Table:
@@ -239,12 +291,12 @@ def _insert(table: Table, before: Places) -> Table:
 
 def memories_of(table: Table, needs: Needs) -> dict[int, Memory]:
     """What to remember of each vehicle as of its settled time; the rules' states are added by who evaluated them."""
-    signals = np.array(needs.signals, np.int32)
+    signals = np.array(needs.carried, np.int32)
     last = table.settled_rows()
     values = np.full((len(table.vehicles), len(signals)), np.nan)
     times = np.full((len(table.vehicles), len(signals)), NEVER)
-    for index, signal in enumerate(needs.signals):
-        filled, told = table.filled(signal)
+    for index, signal in enumerate(needs.carried):
+        filled, told = table.filled(signal) if signal >= 0 else table.inside(-signal)
         values[:, index], times[:, index] = filled[last], told[last]
     newest = table.any_frame()[last]
     known = ~np.isnan(values) & (last >= 0)[:, None]

@@ -5,6 +5,7 @@ Cost per block: a fixed number of array operations. Only what is refused costs P
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,24 +20,27 @@ from telemetry.ingest.format import BadFormat, Body, TooLarge
 from telemetry.ingest.names import Columns, OrganizationNames, Sender
 from telemetry.ingest.parts import Part
 from telemetry.ingest.refusals import (
+    OLDEST,
     SECOND,
+    Cells,
     Kept,
     Refused,
     frame_refused,
     place_of,
     reading_refused,
     refuse_columns,
-    refuse_out_of_range,
+    refuse_implausible,
     refuse_times,
     whole_refused,
 )
-from telemetry.readings import Block, Texts, Values
+from telemetry.readings import CLOCK_TOLERANCE_US, Block, Texts, Values
 
 FACTORS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
-OLDEST = 946_684_800 * SECOND
-"""2000-01-01, in microseconds."""
 FURTHEST_AHEAD = 24 * 3600 * SECOND
-AHEAD = 5 * 60 * SECOND
+WEEKS_1024 = 1024 * 7 * 86_400 * SECOND
+ROLLOVER_BEFORE, ROLLOVER_AFTER = 7 * 86_400 * SECOND, 86_400 * SECOND
+"""Around 1,024 weeks ago a time is one of now by a receiver whose week number has run over, sent up to a week late."""
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 MOST_NEW_SIGNALS = 4_096
 
 
@@ -91,9 +95,11 @@ def wanted_names(parts: Sequence[Part], names: OrganizationNames, sender: Sender
             wanted.soon.add(str(part.vehicle))
         if part.source not in names.sources:
             wanted.sources.add(part.source)
-        if part.frames and names.columns_of(part.signals) is None:
+        undecided = bool(names.undecided) and not names.undecided.isdisjoint(part.signals)
+        if part.frames and (undecided or names.columns_of(part.signals) is None):
             for index, name in enumerate(part.signals):
-                if name not in names.signals and name not in names.refused and name not in wanted.signals:
+                unknown = name not in names.refused or name in names.undecided
+                if name not in names.signals and unknown and not wanted.signals.get(name):
                     wanted.signals[name] = _kind_of(part, index + 1)
     if len(wanted.signals) > MOST_NEW_SIGNALS:
         raise TooLarge(f"A request may bring {MOST_NEW_SIGNALS} signals that were not used lately; send several.")
@@ -140,11 +146,17 @@ def _no_vehicle(part: Part) -> str:
 
 
 def _kind_of(part: Part, column: int) -> str:
+    """The kind that a new signal's values suggest: empty where all are numbers in quotes, which may be either."""
+    kind = "number"
     for frame in part.frames:
         value = frame[column] if column < len(frame) else None
-        if value is not None:
-            return "boolean" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
-    return "number"
+        if isinstance(value, str):
+            if not _NUMBER.fullmatch(value):
+                return "text"
+            kind = ""
+        elif value is not None:
+            return "boolean" if isinstance(value, bool) else "number"
+    return kind
 
 
 def _block(
@@ -171,9 +183,13 @@ def _block(
         seconds = clock * (FACTORS[body.time_unit] / 1e6)
         values, texts = _mixed_columns(part, columns, cells, seconds, kept, refused)
     micros = clock * FACTORS[body.time_unit]
-    good = (micros >= OLDEST) & (micros <= now + FURTHEST_AHEAD)
+    latest = now + FURTHEST_AHEAD
+    good = (micros >= OLDEST) & (micros <= latest)
+    rollover = now - WEEKS_1024
+    if not (micros > rollover + ROLLOVER_AFTER).all():
+        good &= (micros < rollover - ROLLOVER_BEFORE) | (micros > rollover + ROLLOVER_AFTER)
     if not good.all():
-        refuse_times(part, np.flatnonzero(~good), clock, kept, frames, refused)
+        refuse_times(part, np.flatnonzero(~good), clock, kept, frames, refused, FACTORS[body.time_unit], latest)
         rows = np.flatnonzero(good)
         kept = rows if kept is None else kept[rows]
         micros, values, texts = micros[rows], values[rows], None if texts is None else texts[rows]
@@ -184,7 +200,7 @@ def _block(
         reasons = reasons | {int(column): ("wrong_type", "This signal takes text.") for column in columns.texts}
     if reasons:
         refuse_columns(part, reasons, frames, times, kept, refused)
-    refuse_out_of_range(part, columns, values, times, kept, refused)
+    refuse_implausible(Cells(part, columns, values, times, kept, refused), ids[1:])
     return _finish(columns, times, values, texts, now, ids, body)
 
 
@@ -212,7 +228,8 @@ def _finish(
         times, values, texts = times[order], values[order], None if texts is None else texts[order]
     if texts is not None and not (texts != None).any():  # noqa: E711  (elementwise)
         texts = None
-    live = len(times) if times[-1] <= now + AHEAD else int(np.searchsorted(times, now + AHEAD, "right"))
+    latest = now + CLOCK_TOLERANCE_US
+    live = len(times) if times[-1] <= latest else int(np.searchsorted(times, latest, "right"))
     return Block(
         *ids, times, columns.number_ids, values, columns.text_ids if texts is not None else columns.text_ids[:0], texts,
         live=live, boot=body.boot, seq=body.seq,

@@ -128,6 +128,8 @@ class IngestEndpoint:
             "rejected_count": decoded.refused.count,
             "rejected": [entry.as_dict() for entry in decoded.refused.kept[:MOST_LISTED]],
         }
+        if parsed.ignored:
+            answer["ignored"] = parsed.ignored
         ACKED.inc()
         for name in ("readings", "duplicates", "rejected_count"):
             if answer[name]:

@@ -64,6 +64,8 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     time_unit: Literal["s", "ms", "us", "ns"] = "s"
     numeric: bool = False
     """Set by the decoder: every cell is a number or null."""
+    ignored: list[str] = []
+    """Set by the decoder: members of the body that have no meaning here."""
 
 
 class _NumericBlock(Block, forbid_unknown_fields=True):
@@ -117,14 +119,14 @@ def parse(body: bytes | bytearray) -> Body:
                 parsed.numeric = False
             except (msgspec.DecodeError, ValueError, RecursionError):
                 parsed = None
-    if parsed is None:
+    if parsed is None or parsed.ignored or not (parsed.blocks or parsed.rows):
         parsed = _parse_slowly(bytes(body))
     _check(parsed)
     return parsed
 
 
 _KNOWN = {
-    "body": set(Body.__struct_fields__) - {"numeric"},
+    "body": set(Body.__struct_fields__) - {"numeric", "ignored"},
     "blocks": set(Block.__struct_fields__),
     "rows": set(Row.__struct_fields__),
 }
@@ -135,6 +137,14 @@ def _parse_slowly(body: bytes) -> Body:
     value = strict_json.loads(body)
     if not isinstance(value, dict):
         raise BadFormat('The body must be an object such as {"blocks": [...]} or {"rows": [...]}.')
+    ignored = sorted(value.keys() - _KNOWN["body"])
+    if "blocks" not in value and "rows" not in value:
+        unknown = (
+            f" It has {', '.join(repr(name[:40]) for name in ignored[:5])}, which has no meaning here."
+            if ignored
+            else ""
+        )
+        raise BadFormat(f"The body has neither blocks nor rows, so there is nothing to store.{unknown}")
     known = {name: part for name, part in value.items() if name in _KNOWN["body"]}
     for name in ("blocks", "rows"):
         if isinstance(known.get(name), list):
@@ -143,7 +153,9 @@ def _parse_slowly(body: bytes) -> Body:
                 for part in known[name]
             ]
     try:
-        return msgspec.convert(known, Body)
+        found = msgspec.convert(known, Body)
+        found.ignored = [name[:40] for name in ignored[:20]]
+        return found
     except msgspec.ValidationError as error:
         raise BadFormat(f"{error}.") from None
 

@@ -42,6 +42,8 @@ class Stored:
     duplicates: int
     rejected: int
     reasons: tuple[str, ...]
+    rejections: tuple[tuple[int, float | None, str], ...] = ()
+    """The first rejected readings: vehicle id, epoch seconds, and the reason with its signal."""
 
 
 def store_readings(organization_id: int, source: str, readings: Sequence[Reading]) -> Stored:
@@ -52,12 +54,13 @@ def store_readings(organization_id: int, source: str, readings: Sequence[Reading
     """
     rows = [Row(reading.time, dict(reading.values), reading.vehicle_id, source) for reading in readings]
     totals = [0, 0, 0]
-    reasons: list[str] = []
+    rejections: list[tuple[int, float | None, str]] = []
     for start in range(0, len(rows), MOST_FRAMES):
-        done, words = _store(organization_id, rows[start : start + MOST_FRAMES])
-        totals = [total + more for total, more in zip(totals, done, strict=True)]
-        reasons += words
-    return Stored(totals[0], totals[1], totals[2], tuple(reasons[:5]))
+        done, more = _store(organization_id, rows[start : start + MOST_FRAMES])
+        totals = [total + count for total, count in zip(totals, done, strict=True)]
+        rejections += more
+    reasons = tuple(words for _, _, words in rejections[:5])
+    return Stored(totals[0], totals[1], totals[2], reasons, tuple(rejections))
 
 
 def close() -> None:
@@ -66,7 +69,7 @@ def close() -> None:
         _own.writer.close()
 
 
-def _store(organization_id: int, rows: list[Row]) -> tuple[tuple[int, int, int], list[str]]:
+def _store(organization_id: int, rows: list[Row]) -> tuple[tuple[int, int, int], list[tuple[int, float | None, str]]]:
     body = Body(rows=rows)
     parts = parts_of(body)
     sender = directory.Sender(0, organization_id, None)
@@ -84,8 +87,11 @@ def _store(organization_id: int, rows: list[Row]) -> tuple[tuple[int, int, int],
         notify.publish_encoded(organization_id, [messages.of_block(b, o.version) for b, o in changed])
         bell.announce("telemetry.tasks.run_sinks", expires=30)
     duplicates = sum(outcome.duplicates for outcome in outcomes)
-    reasons = [f"{entry.signal or entry.vehicle}: {entry.detail}" for entry in decoded.refused.kept[:5]]
-    return (decoded.readings, duplicates, decoded.refused.count), reasons
+    rejections = [
+        (int(entry.vehicle), entry.time, f"{entry.signal or 'vehicle'}: {entry.detail}")
+        for entry in decoded.refused.kept
+    ]
+    return (decoded.readings, duplicates, decoded.refused.count), rejections
 
 
 def _writer() -> Writer:

@@ -7,6 +7,7 @@ background before its time is over.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,9 +23,10 @@ from numpy.typing import NDArray
 
 from fleet.accounts.models import Organization, secret_hash
 from telemetry import catalog, directory
+from telemetry.ingest.quality import PositionColumns
 from telemetry.ingest.remembered import Remembered
 from telemetry.models import Signal, Source
-from telemetry.readings import Ids
+from telemetry.readings import Ids, Values
 from vehicles.access import find_vehicle_ids
 from vehicles.models import Device
 
@@ -34,6 +36,10 @@ MOST_REFUSED = 10_000
 LARGEST_VALUE = 1e15
 """Bound of signals without a range: sums of what the store holds must stay finite."""
 SOURCE_QUOTA = 200
+NUMBER_IN_QUOTES = (
+    "A number in quotes does not tell whether a new signal takes numbers or text: send it without quotes, or let an "
+    "administrator add the signal."
+)
 _threads = ThreadPoolExecutor(2, thread_name_prefix="names")
 
 
@@ -63,6 +69,9 @@ class KnownSignal:
     kind: str
     minimum: float
     maximum: float
+    name: str = ""
+    blank: float = math.nan
+    """What stands for "no value"; NaN where nothing does."""
 
 
 @dataclass
@@ -84,6 +93,9 @@ class Columns:
     """Columns that cannot be stored: code and reason."""
     in_order: bool
     """Whether ``numbers`` is simply every column as it stands."""
+    blanks: Values
+    """By number: what stands for "no value", NaN where nothing does."""
+    position: PositionColumns
 
 
 @dataclass
@@ -93,6 +105,8 @@ class OrganizationNames:
     organization_id: int
     signals: dict[str, KnownSignal] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    undecided: set[str] = field(default_factory=set)
+    """New signals of which only numbers in quotes have come: neither numbers nor texts yet."""
     sources: dict[str, int] = field(default_factory=dict)
     vehicles: Remembered[str, int | None] = field(default_factory=Remembered)
     """Identifier to id; an unknown one is not trusted, so that it is asked for again."""
@@ -105,6 +119,8 @@ class OrganizationNames:
         known = self.columns.get(key)
         if known is None and all(name in self.signals or name in self.refused for name in names):
             known = _columns(self, names)
+            if not self.undecided.isdisjoint(names):
+                return known
             if len(self.columns) > 1_000:
                 self.columns.clear()
             self.columns[key] = known
@@ -123,6 +139,11 @@ def organization_names(organization_id: int) -> OrganizationNames:
         names = OrganizationNames(organization_id, loaded_at=now)
         _organizations[organization_id] = names
     return names
+
+
+def forget(organization_id: int) -> None:
+    """Drop what this process remembers of an organization; other processes do within a minute."""
+    _organizations.pop(organization_id, None)
 
 
 def remembered_sender(key: str) -> Sender | None:
@@ -151,7 +172,7 @@ def load(names: OrganizationNames, vehicles: set[str], sources: set[str], signal
     """Look names up in the database and remember them; new sources and signals are added.
 
     Args:
-        signals: name to kind (number, boolean, text), as the first value suggests it for a new signal.
+        signals: name to kind (number, boolean, text), as the values suggest it for a new signal; empty: undecided.
     """
     if vehicles:
         found = find_vehicle_ids(names.organization_id, vehicles)
@@ -204,6 +225,9 @@ def _load_signals(names: OrganizationNames, wanted: dict[str, str]) -> None:
             names.refused[name] = ("unknown_signal", reason)
         elif not organization.allow_new_signals:
             names.refused[name] = ("unknown_signal", "The organization does not take signals that it does not know.")
+        elif not wanted[name]:
+            names.refused[name] = ("wrong_type", NUMBER_IN_QUOTES)
+            names.undecided.add(name)
         elif used >= quota:
             names.refused[name] = ("signal_quota", f"The organization has all {quota} signals that it may add.")
         else:
@@ -222,7 +246,11 @@ def _know(names: OrganizationNames, signal: Signal) -> None:
         signal.kind,
         -LARGEST_VALUE if signal.minimum is None else signal.minimum,
         LARGEST_VALUE if signal.maximum is None else signal.maximum,
+        signal.name,
+        _blank_of(signal),
     )
+    names.refused.pop(signal.name, None)
+    names.undecided.discard(signal.name)
     directory.remember(signal)
 
 
@@ -250,4 +278,17 @@ def _columns(names: OrganizationNames, wanted: Iterable[str]) -> Columns:
         text_ids=np.array([signal_id for signal_id, _ in texts], np.int32),
         unknown=unknown,
         in_order=not texts and not unknown and [index for _, index, _ in numbers] == list(range(len(numbers))),
+        blanks=np.array([signal.blank for _, _, signal in numbers], float),
+        position=PositionColumns(
+            *(_place(numbers, f"location.{part}") for part in ("latitude", "longitude", "accuracy"))
+        ),
     )
+
+
+def _place(numbers: list[tuple[int, int, KnownSignal]], name: str) -> int:
+    return next((place for place, (_, _, signal) in enumerate(numbers) if signal.name == name), -1)
+
+
+def _blank_of(signal: Signal) -> float:
+    known = catalog.BY_NAME.get(signal.name) if signal.organization_id is None else None
+    return math.nan if known is None or known.no_value is None else known.no_value

@@ -102,9 +102,10 @@ class Writer:
         with connection.transaction():
             outcomes = store.append(connection, dictionary, blocks) if blocks else []
             for job in jobs:
-                if job.decoded.refused.kept:
+                refused = job.decoded.refused
+                if refused.count:
                     store.write_rejections(
-                        connection, job.organization_id, job.device_id, job.batch, job.decoded.refused.kept
+                        connection, job.organization_id, job.device_id, job.batch, refused.counts, refused.kept
                     )
         results = []
         place = 0

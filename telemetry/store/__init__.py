@@ -3,7 +3,7 @@
 Every reading verb takes the organization. The verbs: append, latest, range and history, summary, purge and expire.
 """
 
-from telemetry.store.append import append, write_rejections
+from telemetry.store.append import append
 from telemetry.store.batches import BatchRow, clocks_ahead, read_batches
 from telemetry.store.connections import cursor, open_connection
 from telemetry.store.expiry import (
@@ -27,13 +27,17 @@ from telemetry.store.history import (
 )
 from telemetry.store.latest import LatestRow, newest_frames, read_latest
 from telemetry.store.partitions import FRAMES, ROLLUPS, Partitions, make_ahead
-from telemetry.store.purge import orphans, purge_vehicle, trim_rejected
+from telemetry.store.purge import orphans, purge_vehicle
+from telemetry.store.rejections import KEPT_A_DAY, MOST_ROWS, REJECTED_DAYS, trim_rejected, write_rejections
 from telemetry.store.rollups import Change, make_rollup_partitions, read_changes, read_hours, write_hours
 from telemetry.store.scan import Spans, scan_frames
 from telemetry.store.signal_scan import VehicleSpans, scan_signals
 
 __all__ = [
     "FRAMES",
+    "KEPT_A_DAY",
+    "MOST_ROWS",
+    "REJECTED_DAYS",
     "ROLLUPS",
     "BatchRow",
     "Change",

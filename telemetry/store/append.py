@@ -19,7 +19,7 @@ import numpy as np
 from psycopg import Connection
 
 from telemetry.aggregates import HOUR
-from telemetry.readings import Block, Ids, Outcome, Rejection, Texts, Times, Values
+from telemetry.readings import Block, Ids, Outcome, Texts, Times, Values
 from telemetry.store import wire
 from telemetry.store.dictionaries import SIGNAL_SETS
 from telemetry.store.latest import write_latest
@@ -71,30 +71,6 @@ def append(connection: Connection[Any], dictionary: Connection[Any], blocks: lis
     ordered = [outcomes[id(block)] for block in blocks]
     _write_batches(connection, [(b, o) for b, o in zip(blocks, ordered, strict=True) if o.changed])
     return ordered
-
-
-def write_rejections(
-    connection: Connection[Any], organization_id: int, device_id: int | None, batch: str, rejections: list[Rejection]
-) -> None:
-    """Keep refused readings in the inbox, inside the caller's transaction."""
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(
-            "COPY telemetry_rejectedreading (organization_id, device_id, batch, received_at, vehicle, source, signal,"
-            ' "time", value, code, detail) FROM STDIN'
-        ) as copy,
-    ):
-        now = np.datetime64("now", "us").astype(str) + "Z"
-        for entry in rejections:
-            time = None
-            if entry.time is not None and 0 < entry.time < 32_503_680_000:
-                time = str(np.datetime64(int(entry.time * 1e6), "us")) + "Z"
-            copy.write_row(
-                (
-                    organization_id, device_id, batch, now, entry.vehicle[:100], entry.source[:64],
-                    (entry.signal or "")[:100], time, entry.value[:100], entry.code, entry.detail[:300],
-                )
-            )  # fmt: skip
 
 
 def _cannot_repeat(group: list[Block], prior: int | None) -> bool:
@@ -229,4 +205,4 @@ def _scattered_hours(times: Times) -> str:
     return "{" + ",".join(map(str, np.unique(times // HOUR).tolist())) + "}"
 
 
-__all__ = ["append", "write_rejections"]
+__all__ = ["append"]

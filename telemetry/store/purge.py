@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from django.db import connection, transaction
 
 _TABLES = ("telemetry_rollup", "telemetry_batch", "telemetry_sinkprogress", "telemetry_latest")
@@ -43,10 +41,3 @@ def orphans(limit: int = 100) -> list[tuple[int, int]]:
             [limit],
         )
         return list(cursor.fetchall())
-
-
-def trim_rejected(before: datetime) -> int:
-    """Delete entries of the rejected-readings inbox that are older than ``before``."""
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM telemetry_rejectedreading WHERE received_at < %s", [before])
-        return int(cursor.rowcount)

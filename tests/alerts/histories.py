@@ -11,14 +11,14 @@ from alerts.rules.definition import All, AtFence, Compare, FenceEvent, NoData, O
 from alerts.rules.definition import Any as OneOf
 from alerts.rules.fences import fence_of
 from alerts.rules.schedules import Schedule
-from tests.alerts.oracle import LATITUDE, LONGITUDE, History
+from tests.alerts.oracle import ACCURACY, LATITUDE, LONGITUDE, History
 
 SECOND, MINUTE = 1_000_000, 60_000_000
 START = 1_767_603_600 * SECOND  # Monday 2026-01-05, 09:00 UTC
 SPEED, TEMPERATURE, CHARGE = 1, 2, 3
-BOXES = {7: (10.0, 50.0, 10.1, 50.1)}
+BOXES = {7: (10.0, 50.0, 10.02, 50.02)}
 FENCES = {fence: fence_of(mapping(box(*edges))) for fence, edges in BOXES.items()}
-POSITION = (LONGITUDE, LATITUDE)
+POSITION = (LONGITUDE, LATITUDE, ACCURACY)
 
 
 def _above(signal: int, value: float, operator: Operator = Operator.GREATER, **more: Any) -> Compare:
@@ -71,7 +71,8 @@ def history(numbers: random.Random) -> tuple[History, list[list[Reading]]]:
     """A vehicle's readings, and the batches in which they arrive: shuffled, repeated, late, with gaps."""
     told: dict[int, dict[int, float]] = {}
     now = START + numbers.randrange(0, 3 * MINUTE, 500_000)
-    place = [10.05 + numbers.uniform(-0.2, 0.2), 50.05 + numbers.uniform(-0.2, 0.2)]
+    place = [10.01 + numbers.uniform(-0.02, 0.02), 50.01 + numbers.uniform(-0.02, 0.02)]
+    placed_at = now
     for _ in range(numbers.randrange(3, 22)):
         now += numbers.choice([500_000, SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 35 * SECOND, 70 * SECOND, 700 * SECOND][
             : numbers.choice([3, 5, 7, 8])])  # fmt: skip
@@ -83,7 +84,10 @@ def history(numbers: random.Random) -> tuple[History, list[list[Reading]]]:
         if numbers.random() < 0.5:
             values[CHARGE] = float(numbers.choice([10, 19, 20, 21, 40]))
         if numbers.random() < 0.6:
-            place = [place[0] + numbers.uniform(-0.15, 0.15), place[1] + numbers.uniform(-0.15, 0.15)]
+            # No faster than the portal believes.
+            step = min(0.02, 0.003 + 0.0007 * (now - placed_at) / SECOND)
+            place = [place[0] + numbers.uniform(-step, step), place[1] + numbers.uniform(-step, step)]
+            placed_at = now
             values[LONGITUDE], values[LATITUDE] = place
         if values:
             told[now] = values

@@ -5,21 +5,26 @@ It shares nothing with the portal's evaluation but the definitions of rules.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pyproj import Geod
+
 from alerts.rules.definition import All, AtFence, Compare, FenceEvent, NoData, Rule, Stands
 from alerts.rules.definition import Any as OneOf
 
 SLICES = 60
-LONGEST_STEP = 600_000_000
+LONGEST_STEP = 300_000_000
+MARGIN, FASTEST = 10.0, 250 / 3.6
+GLOBE = Geod(ellps="WGS84")
 COMPARE = {
     ">": lambda a, b: a > b, ">=": lambda a, b: a >= b, "<": lambda a, b: a < b,
     "<=": lambda a, b: a <= b, "==": lambda a, b: a == b, "!=": lambda a, b: a != b,
 }  # fmt: skip
-LONGITUDE, LATITUDE = 101, 102
+LONGITUDE, LATITUDE, ACCURACY = 101, 102, 103
 
 
 @dataclass
@@ -66,20 +71,43 @@ class History:
 
     def sides(self, fence: int, now: int) -> list[tuple[int, bool]]:
         """When the vehicle was seen on which side; passing through is seen a microsecond before arriving."""
-        west, south, east, north = self.boxes[fence]
-
-        def inside(x: float, y: float) -> bool:
-            return west < x < east and south < y < north
-
+        box = self.boxes[fence]
         seen: list[tuple[int, bool]] = []
+        side: bool | None = None
         places = self.positions(now + 1)
         for i, (t, x, y) in enumerate(places):
-            if i and not inside(x, y):
-                before, px, py = places[i - 1]
-                if not inside(px, py) and t - before <= LONGEST_STEP and _crosses(px, py, x, y, self.boxes[fence]):
+            before = side
+            inside, border = _inside(x, y, box)
+            if border >= MARGIN or side is None:  # closer to the border it stays as it was
+                side = inside
+            if i and not before and not side:
+                earlier, px, py = places[i - 1]
+                _, _, metres = GLOBE.inv(px, py, x, y)
+                slow = metres <= FASTEST * (t - earlier) / 1e6
+                if slow and t - earlier <= LONGEST_STEP and _crosses(px, py, x, y, _shrunk(box)):
                     seen.append((t - 1, True))
-            seen.append((t, inside(x, y)))
+            seen.append((t, side))
         return [(t, side) for t, side in seen if t <= now]
+
+
+def _scale(box: tuple[float, float, float, float]) -> tuple[float, float]:
+    """Metres per degree of longitude and latitude in a small box."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return GLOBE.inv(x, y, x + 0.001, y)[2] * 1000, GLOBE.inv(x, y, x, y + 0.001)[2] * 1000
+
+
+def _inside(x: float, y: float, box: tuple[float, float, float, float]) -> tuple[bool, float]:
+    """Whether a place is in a box, and how many metres it is from its border."""
+    east, north = _scale(box)
+    over = [(box[0] - x) * east, (x - box[2]) * east, (box[1] - y) * north, (y - box[3]) * north]
+    if max(over) <= 0:
+        return True, -max(over)
+    return False, math.hypot(max(over[0], over[1], 0), max(over[2], over[3], 0))
+
+
+def _shrunk(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    east, north = _scale(box)
+    return box[0] + MARGIN / east, box[1] + MARGIN / north, box[2] - MARGIN / east, box[3] - MARGIN / north
 
 
 def _crosses(px: float, py: float, x: float, y: float, box: tuple[float, float, float, float]) -> bool:

@@ -32,6 +32,9 @@ _PLACES: Mapping[tuple[float, float], str] = {
     (1, 1): "rear_right",
 }
 """By row and column. The catalog ends with the second row: a third one of a van is not taken for the second."""
+PLAUSIBLE_TIRE = (50.0, 1500.0)
+"""Kilopascals between a flat tyre of a car and a lorry's."""
+USUAL_TIRE = (100.0, 1100.0)
 _RANGES = {
     "ESTIMATED": "traction_battery.range_estimated",
     "IDEAL_CONDITIONS": "traction_battery.range_ideal",
@@ -125,12 +128,21 @@ def grid(names: Mapping[str, str], *keys: str) -> Reader:
 
 
 def tires(body: Body) -> Readings:
-    """Pressures by wheel; their unit is documented nowhere, and was kPa in version 2."""
+    """Pressures by wheel; their unit is documented nowhere, was kPa in version 2, and is often missing or wrong."""
     readings: Readings = {}
     for place, entry in _placed(list_of(body.get("values"))):
         unit = entry.get("unit", body.get("unit"))
-        readings.update(_told({f"tire.{place}": converted(entry.get("tirePressure"), unit, PRESSURE)}))
+        readings.update(_told({f"tire.{place}": _tire_pressure(entry.get("tirePressure"), unit)}))
     return readings
+
+
+def _tire_pressure(value: Any, unit: Any) -> float | None:
+    """A pressure in kPa: in the unit that is told where that gives a tyre's pressure, else in the one that does."""
+    told = converted(value, unit, PRESSURE)
+    if told is None or told == 0 or PLAUSIBLE_TIRE[0] <= told <= PLAUSIBLE_TIRE[1]:
+        return told
+    others = (converted(value, other, PRESSURE) for other in ("kPa", "bar", "psi"))
+    return next((kpa for kpa in others if kpa is not None and USUAL_TIRE[0] <= kpa <= USUAL_TIRE[1]), told)
 
 
 def charge_limit(body: Body) -> Readings:

@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from motorpool_formats.units import conversion
 from telemetry.catalog import LONGEST_TEXT
-from telemetry.units import GALLON_IN_L, MILE_IN_KM, PSI_IN_KPA
-
-Quantity = Mapping[str, tuple[float, float]]
-"""Factor and offset into the catalog's unit by the spelling of a unit; the empty spelling stands for no unit."""
 
 
-def _quantity(*units: tuple[str, float] | tuple[str, float, float]) -> Quantity:
-    """Units, each with its spellings as `_spelled` leaves them; the first is meant where none is told."""
-    known: dict[str, tuple[float, float]] = {}
-    for spellings, factor, *offset in units:
-        linear = (factor, offset[0] if offset else 0.0)
-        known.setdefault("", linear)
-        known.update(dict.fromkeys(spellings.split(), linear))
-    return known
+class Quantity(NamedTuple):
+    """What a value measures: the catalog's unit, and the one that is meant where the body has none."""
+
+    stored: str
+    default: str
 
 
-LENGTH = _quantity(
-    ("km kms kilometer kilometers kilometre kilometres", 1.0),
-    ("mi mile miles", MILE_IN_KM),
-    ("meter meters metre metres", 0.001),
-)
-SPEED = _quantity(
-    ("km/h kmh kph kilometersperhour kilometresperhour", 1.0),
-    ("mph mi/h milesperhour", MILE_IN_KM),
-    ("m/s meterspersecond metrespersecond", 3.6),
-)
-PERCENT = _quantity(("percent percentage percents %", 1.0), ("fraction ratio", 100.0))
-ENERGY = _quantity(("kwh kwhr kwhrs kilowatthour kilowatthours", 1.0), ("wh whr watthour watthours", 0.001))
-POWER = _quantity(("w watt watts", 0.001), ("kw kilowatt kilowatts", 1.0))
-VOLTAGE = _quantity(("v volt volts", 1.0))
-CURRENT = _quantity(("a amp amps ampere amperes", 1.0))
-VOLUME = _quantity(("l liter liters litre litres", 1.0), ("gal gallon gallons usgallon usgallons", GALLON_IN_L))
-PRESSURE = _quantity(
-    ("kpa kilopascal kilopascals", 1.0), ("psi", PSI_IN_KPA), ("bar bars", 100.0), ("pa pascal pascals", 0.001)
-)
-TEMPERATURE = _quantity(
-    ("c °c celsius degreescelsius", 1.0),
-    ("f °f fahrenheit degreesfahrenheit", 5 / 9, -160 / 9),
-    ("k kelvin", 1.0, -273.15),
-)
-DURATION = _quantity(("min mins minute minutes", 1.0), ("s sec second seconds", 1 / 60), ("h hour hours", 60.0))
-
-_BETWEEN_WORDS = re.compile(r"[\s_.\-]+")
+LENGTH = Quantity("km", "km")
+SPEED = Quantity("km/h", "km/h")
+PERCENT = Quantity("%", "%")
+ENERGY = Quantity("kWh", "kWh")
+POWER = Quantity("kW", "W")
+VOLTAGE = Quantity("V", "V")
+CURRENT = Quantity("A", "A")
+VOLUME = Quantity("L", "L")
+PRESSURE = Quantity("kPa", "kPa")
+TEMPERATURE = Quantity("°C", "°C")
+DURATION = Quantity("min", "min")
 
 
 def number_of(value: Any) -> float | None:
@@ -68,14 +44,16 @@ def number_of(value: Any) -> float | None:
 def converted(value: Any, unit: Any, quantity: Quantity) -> float | None:
     """A number in the catalog's unit; None for what is no number, or comes in a unit that nobody knows."""
     number = number_of(value)
-    linear = quantity.get(_spelled(unit))
-    if number is None or linear is None:
+    if number is None or not (unit is None or isinstance(unit, str)):
         return None
-    factor, offset = linear
-    if (factor, offset) == (1.0, 0.0):
+    try:
+        found = conversion(unit or quantity.default, quantity.stored)
+    except ValueError:
+        return None
+    if found == (1.0, 0.0):
         return number
     # Rounded, since 7100 W shall be 7.1 kW and not 7.1000000000000005.
-    return number_of(round(number * factor + offset, 6))
+    return number_of(round(found.apply(number), 6))
 
 
 def text_of(value: Any) -> str | None:
@@ -112,10 +90,3 @@ def list_of(value: Any) -> list[Any]:
 def dict_of(value: Any) -> dict[str, Any]:
     """The object, or an empty one for anything else."""
     return value if isinstance(value, dict) else {}
-
-
-def _spelled(unit: Any) -> str:
-    """A unit as the quantities spell it: ``kilowatt_hours`` and ``Kilowatt-Hours`` are one."""
-    if unit is None:
-        return ""
-    return _BETWEEN_WORDS.sub("", unit).lower() if isinstance(unit, str) else "no unit at all"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -80,15 +80,35 @@ def _process(rows: list[WebhookEvent]) -> None:
     for link in known.select_related("account").order_by("pk").select_for_update(of=("self",)):
         links[str(link.remote_id)].append(link)
     readings: dict[int, list[Reading]] = defaultdict(list)
+    origin: dict[tuple[int, int], WebhookEvent] = {}
     for row, event in parsed:
         found = _apply(row, event, links)
         for organization_id, more in found.items():
             readings[organization_id] += more
+            origin.update({(reading.vehicle_id, round(reading.time * 1_000)): row for reading in more})
     for organization_id, several in readings.items():
         stored = store_readings(organization_id, SOURCE, several)
         if stored.rejected:
             log.warning("smartcar.rejected", organization=organization_id, reasons=stored.reasons)
+            _note_rejections(stored.rejections, origin)
     save(link for several in links.values() for link in several)
+
+
+def _note_rejections(
+    rejections: Sequence[tuple[int, float | None, str]], origin: Mapping[tuple[int, int], WebhookEvent]
+) -> None:
+    """Say on each event which of its readings were rejected."""
+    found: dict[int, list[str]] = defaultdict(list)
+    rows: dict[int, WebhookEvent] = {}
+    for vehicle_id, moment, words in rejections:
+        row = origin.get((vehicle_id, round((moment or 0.0) * 1_000)))
+        if row is not None:
+            rows[row.pk] = row
+            found[row.pk].append(words)
+    for pk, row in rows.items():
+        count = len(found[pk])
+        row.readings = max(0, row.readings - count)
+        row.detail = f"{row.detail} {count} rejected: {'; '.join(found[pk])}".strip()[:300]
 
 
 def _apply(row: WebhookEvent, event: Event, links: dict[str, list[CloudVehicle]]) -> dict[int, list[Reading]]:
