@@ -23,7 +23,7 @@ run: $(VENV)/.base  ## an empty portal; its first visitor creates the first orga
 	@exec $(BIN)/python -m fleet.embedded run
 
 test: $(VENV)/.dev  ## all tests but the long ones
-	@exec $(BIN)/python -m fleet.embedded exec -- $(BIN)/python -m pytest -m "not long" $(ARGS)
+	@exec $(BIN)/python -m fleet.embedded exec -- $(BIN)/python -m pytest -m "not long" -n auto $(ARGS)
 
 test-long: $(VENV)/.dev  ## the long ones: large Hypothesis runs, kills, soaks
 	@exec $(BIN)/python -m fleet.embedded exec -- $(BIN)/python -m pytest -m long $(ARGS)

@@ -11,9 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from alerts import delivering, starter
+from alerts import by_hand, starter
 from alerts.access import find_channel, find_fence
-from alerts.models import Channel, ChannelKind, Geofence, Severity
+from alerts.models import Channel, ChannelKind, Delivery, Geofence, Severity
 from alerts.services import channel_delete, channel_save, fence_delete, fence_save
 from alerts.wire import DAYS, BadCondition, minute_of
 from fleet.accounts.access import access
@@ -154,13 +154,23 @@ class ChannelDetail(APIView):
 class ChannelTest(APIView):
     """Whether a channel works."""
 
-    roles = {"POST": Role.OPERATOR}
+    roles = {"GET": Role.OPERATOR, "POST": Role.OPERATOR}
 
-    @extend_schema(request=None, responses={200: dict})
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request, channel: int) -> Response:
+        """What became of the newest tests, with the provider's words."""
+        tests = find_channel(access(request).organization, channel).deliveries.filter(kind="test")
+        return Response({"results": [_test(row) for row in tests.order_by("-created_at")[:20]]})
+
+    @extend_schema(request=None, responses={202: dict})
     def post(self, request: Request, channel: int) -> Response:
-        """Send a test now; the answer has the provider's words."""
-        sent = delivering.send_test(find_channel(access(request).organization, channel))
-        return Response({"state": sent.state, "words": sent.words, "recipient": sent.recipient})
+        """Have a test sent within seconds; GET tells what became of it."""
+        made = by_hand.queue_test(find_channel(access(request).organization, channel))
+        return Response({"results": [_test(row) for row in made]}, status=status.HTTP_202_ACCEPTED)
+
+
+def _test(row: Delivery) -> dict[str, str]:
+    return {"id": str(row.pk), "state": row.state, "words": row.words, "recipient": row.recipient}
 
 
 class FenceInput(serializers.ModelSerializer[Geofence]):

@@ -21,9 +21,7 @@ from alerts.channels import Message, Undelivered, carrier
 from alerts.composing import digest_of, message_of
 from alerts.models import AlertEvent, Channel, ChannelKind, Delivery, DeliveryState, EventKind, Recipient
 from alerts.quiet import quiet_until
-from alerts.telling import recipients_of, ring
 from fleet.accounts.services import audit
-from fleet.lib.errors import MotorpoolError
 
 LEASE = timedelta(seconds=90)
 HOUR = timedelta(hours=1)
@@ -109,37 +107,6 @@ def _one_of(group: tuple[int, str]) -> int:
         connection.close()
 
 
-def send_test(channel: Channel) -> Delivery:
-    """Send a test through a channel now; the delivery says what became of it."""
-    delivery = Delivery()
-    for recipient in recipients_of(channel) or ["nobody"]:
-        delivery = Delivery(
-            organization=channel.organization, channel=channel, kind="test", recipient=recipient,
-            state=DeliveryState.SENDING, lease_until=timezone.now() + LEASE, attempts=1,
-        )  # fmt: skip
-        delivery.save()
-        if recipient == "nobody":
-            _failed(_Claimed(message_of(delivery), delivery, []), Undelivered("No address is confirmed yet."))
-        else:
-            _send(_Claimed(message_of(delivery), delivery, []))
-        delivery.refresh_from_db()
-    return delivery
-
-
-def send_again(delivery: Delivery) -> None:
-    """Have a message of an alert sent once more that failed, or of which nobody knows whether it arrived.
-
-    Raises:
-        MotorpoolError: it arrived, or is on its way.
-    """
-    changed = Delivery.objects.filter(pk=delivery.pk, state__in=OVER).update(
-        state=DeliveryState.WAITING, attempts=0, due_at=timezone.now(), digest=None, words="Sent again by hand."
-    )
-    if not changed:
-        raise MotorpoolError("Only a message that did not arrive is sent again.", status=409)
-    ring()
-
-
 def _give_up_unknown(now: datetime) -> None:
     """What was being sent by a worker that died may have arrived, or not."""
     Delivery.objects.filter(state=DeliveryState.SENDING, lease_until__lt=now).update(
@@ -168,6 +135,9 @@ def _claim(channel_id: int, recipient: str) -> _Claimed | None:
     if not waiting:
         return None
     channel = waiting[0].channel
+    test = next((delivery for delivery in waiting if delivery.kind == "test"), None)
+    if test is not None:  # a person waits for it, whatever the hour and the channel's state
+        return _single(test, now)
     if channel.disabled_at is not None:
         _put_off(waiting, DeliveryState.DROPPED, now, "The channel is disabled.")
         return None

@@ -59,6 +59,8 @@ class Scope(serializers.Field[Any, Any, Any, Any]):
 
 
 class Step(serializers.Serializer[Any]):
+    """An escalation: whom to notify after how long."""
+
     after = Duration()
     channel = serializers.IntegerField()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import messages
@@ -12,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views import View
 
-from alerts import delivering, starter
+from alerts import by_hand, starter
 from alerts.access import find_channel, find_fence, find_rule
 from alerts.channels_api import fields_of, shape
 from alerts.describing import sentences
@@ -21,12 +20,17 @@ from alerts.rules_api import shape as rule_shape
 from alerts.services import channel_delete, channel_save, fence_delete, fence_save, rule_delete, rule_save
 from fleet.accounts.access import MemberRequired, access
 from fleet.accounts.models import Organization, Role
+from fleet.lib import strict_json
 from fleet.lib.errors import MotorpoolError
 from fleet.lib.ids import id_of, name_of
 from telemetry import directory, states, units
 from telemetry.selectors import latest_of
 
 MOST_VEHICLES, MOST_PLACES = 2_000, 500
+
+
+MOST_IMPORTED = 500
+"""Geofences in one file."""
 
 
 class RulesPage(MemberRequired, View):
@@ -116,8 +120,10 @@ class ChannelsPage(MemberRequired, View):
             channel = find_channel(found.organization, id_of(request.POST.get("channel", "")))
             match request.POST.get("action"):
                 case "test":
-                    sent = delivering.send_test(channel)
-                    messages.info(request, f"Test of {channel}: {sent.get_state_display()}. {sent.words}")
+                    by_hand.queue_test(channel)
+                    messages.info(
+                        request, f"A test of {channel} is being sent. The log below shows what becomes of it."
+                    )
                 case "quiet":
                     channel_save(channel=channel, user=found.user, config=None, request=request, **_quiet(request))
                 case "enable":
@@ -232,19 +238,23 @@ def _import(request: HttpRequest, organization: Organization, user: Any) -> int:
     file = request.FILES.get("file")
     text = file.read().decode("utf-8", "replace") if file is not None else request.POST.get("geojson", "")
     try:
-        found = json.loads(text)
+        found = strict_json.loads(text.encode())
         features = found["features"] if found.get("type") == "FeatureCollection" else [found]
         if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
             raise TypeError
-    except (ValueError, AttributeError, KeyError, TypeError):
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError, MotorpoolError):
         raise MotorpoolError("This is not GeoJSON (RFC 7946).", status=422) from None
+    if len(features) > MOST_IMPORTED:
+        raise MotorpoolError(f"A file may hold {MOST_IMPORTED} geofences.", status=422)
     with transaction.atomic():
         for index, feature in enumerate(features, 1):
-            properties = feature.get("properties") or {}
+            properties = feature.get("properties")
+            properties = properties if isinstance(properties, dict) else {}
             geometry = feature.get("geometry") if feature.get("type") == "Feature" else feature
+            geometry = geometry if isinstance(geometry, dict) else {}
             radius = properties.get("radius")
             fence_save(
-                fence=Geofence(organization=organization), user=user, request=request, geometry=geometry or {},
+                fence=Geofence(organization=organization), user=user, request=request, geometry=geometry,
                 name=name_of(str(properties.get("name") or ""), 100) or f"Geofence {index}",
                 radius=float(radius) if isinstance(radius, (int, float)) else None,
             )  # fmt: skip

@@ -25,7 +25,13 @@ def correct() -> None:
 
 @shared_task
 def look_at_facts() -> None:
-    """Raise and clear alerts of trouble codes, states and sources."""
+    """Raise and clear alerts of trouble codes and states, where something changed just now."""
+    facts.look_at_changed()
+
+
+@shared_task
+def look_at_all_facts() -> None:
+    """Raise and clear alerts of trouble codes, states and sources, everywhere."""
     facts.look()
 
 

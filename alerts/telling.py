@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import Max, Prefetch
 
 from alerts import news
@@ -171,7 +172,7 @@ def tell_due(now: datetime) -> int:
     Alert.objects.write_times(waiting)
     told = announce(chosen, (), now)
     if told.deliveries:
-        ring()
+        transaction.on_commit(ring)
     return len(waiting)
 
 
@@ -184,8 +185,14 @@ def escalate_due(now: datetime) -> int:
     )
     deliveries: list[Delivery] = []
     events: list[AlertEvent] = []
+    steps_of: dict[int, list[Escalation]] = {}
+    rules = {alert.rule_id for alert in alerts}
+    for step in (
+        Escalation.objects.filter(rule_id__in=rules).select_related("channel").prefetch_related("channel__recipients")
+    ):
+        steps_of.setdefault(step.rule_id, []).append(step)
     for alert in alerts:
-        steps = list(Escalation.objects.filter(rule_id=alert.rule_id).select_related("channel"))
+        steps = steps_of.get(alert.rule_id or 0, [])
         base = alert.told_at or alert.known_at
         due = [step for step in steps if base + step.after <= now][alert.escalated :]
         for number, step in enumerate(due, alert.escalated + 1):
@@ -201,5 +208,5 @@ def escalate_due(now: datetime) -> int:
     AlertEvent.objects.bulk_create(events, batch_size=1_000)
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True, batch_size=1_000)
     if deliveries:
-        ring()
+        transaction.on_commit(ring)
     return len(alerts)

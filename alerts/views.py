@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views import View
 from rest_framework.exceptions import ValidationError
 
-from alerts import delivering, handling
+from alerts import by_hand, delivering, handling
 from alerts.access import find_alert
 from alerts.api import as_csv, chosen
 from alerts.models import Alert, Severity
@@ -148,7 +148,7 @@ def _do(request: HttpRequest, found: Access, row: Alert) -> None:
             delivery = row.deliveries.filter(pk=key).first() if key else None
             if delivery is None:
                 raise Http404
-            delivering.send_again(delivery)
+            by_hand.send_again(delivery)
             messages.info(request, "It is sent again now.")
         case _:
             raise Http404

@@ -24,9 +24,9 @@ from chaos.processes import Part
 from fleet.embedded import postgres, servers
 from fleet.embedded.identity import dies_with_parent, server_account
 from fleet.embedded.supervisor import ROOT, defaults_of, secrets_of
+from telemetry.sinks import SINKS
 
 READY_SECONDS = 60
-SINKS = 2
 Spawn = Callable[[], "subprocess.Popen[bytes]"]
 
 
@@ -95,7 +95,9 @@ class World:
         versions: dict[Any, Any] = dict(self.sql("SELECT vehicle_id, version FROM telemetry_latest"))  # type: ignore[arg-type]
         query = "SELECT vehicle_id, min(version), count(*) FROM telemetry_sinkprogress GROUP BY 1"
         while time.monotonic() - begun < seconds:
-            done: dict[Any, Any] = {vehicle: version for vehicle, version, sinks in self.sql(query) if sinks == SINKS}
+            done: dict[Any, Any] = {
+                vehicle: version for vehicle, version, sinks in self.sql(query) if sinks == len(SINKS)
+            }
             if all(done.get(vehicle, 0) >= version for vehicle, version in versions.items()):
                 break
             for part in (self.web, self.worker, self.beat):

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.mfa.utils import is_mfa_enabled
-from django.conf import settings
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-
-def is_trusted_staff(user: Any) -> bool:
-    """Staff, with a second factor where `STAFF_MFA` is on."""
-    return bool(user.is_active and user.is_staff) and (not settings.STAFF_MFA or is_mfa_enabled(user))
+from fleet.accounts.second_factor import is_trusted_staff
 
 
 class PortalAdminSite(admin.AdminSite):

@@ -33,5 +33,9 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "fleet.openapi.add_ingest",
     ],
-    "ENUM_NAME_OVERRIDES": {"RoleName": ["viewer", "operator", "admin"]},
+    "ENUM_NAME_OVERRIDES": {
+        "RoleName": ["viewer", "operator", "admin"],
+        "SignalKind": "telemetry.services.KINDS",
+        "ChannelKind": "alerts.models.ChannelKind.choices",
+    },
 }

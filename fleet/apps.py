@@ -7,6 +7,7 @@ class FleetConfig(AppConfig):
 
     def ready(self) -> None:
         from fleet import checks, schema  # noqa: F401, PLC0415  (they register themselves)
+        from fleet.accounts import refresh_tokens  # noqa: F401, PLC0415
 
 
 class PortalAdminConfig(AdminConfig):

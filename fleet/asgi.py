@@ -17,13 +17,16 @@ from django.core.wsgi import get_wsgi_application
 # Django's views and middleware are synchronous: run whole in one thread they answer 0.8 ms sooner than when each layer
 # is adapted to the event loop. Two connections of the pool are left for key and name look-ups.
 _wsgi: Any = get_wsgi_application()
-django_app: Any = WSGIMiddleware(_wsgi, workers=max(2, settings.DATABASE_POOL_SIZE - 2))
+# An answer of a few pieces is handed over whole, whatever the speed of its reader.
+django_app: Any = WSGIMiddleware(_wsgi, workers=max(2, settings.DATABASE_POOL_SIZE - 2), send_queue_size=100)
 
 from fleet.celery import app as celery_app  # noqa: E402
-from fleet.lib.asgi import App, Receive, Scope, Send, bounded, refuse  # noqa: E402
+from fleet.lib.asgi import App, Receive, Scope, Send, bounded, guarded, refuse, respond  # noqa: E402
 from fleet.lib.bell import Bell  # noqa: E402
 from fleet.lib.database_watch import DatabaseWatch  # noqa: E402
 from fleet.lib.errors import UNAVAILABLE_PAGE, MotorpoolError  # noqa: E402
+from fleet.lib.static_files import StaticFiles  # noqa: E402
+from fleet.pages import readiness  # noqa: E402
 from integrations.sources.smartcar import receiver as smartcar  # noqa: E402
 from integrations.sources.smartcar.inbox import Inbox  # noqa: E402
 from telemetry.commands.agent_socket import AgentConsumer  # noqa: E402
@@ -93,17 +96,29 @@ class Application:
 
     def __init__(self) -> None:
         self._django = bounded(django_app, settings.BODY_LIMIT)
+        self._static = StaticFiles()
+        self._route = guarded(self._routed)
         self._parts: Parts | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Route one connection."""
+        """Serve one connection."""
         if scope["type"] == "lifespan":
             return await self._lifespan(receive, send)
+        return await self._route(scope, receive, send)
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
         parts = self._get_parts()
         if scope["type"] == "websocket":
             return await self._socket(scope, receive, send)
+        if scope["path"] == "/health":
+            return await respond(send, 200, {"status": "ok"})
+        if scope["path"].startswith(settings.STATIC_URL):
+            return await self._static(scope, receive, send)
         if not parts.watch.up and not scope["path"].startswith(WITHOUT_DATABASE):
             return await _unavailable(scope, receive, send)
+        if scope["path"] == "/ready":
+            status, body = await asyncio.to_thread(readiness)
+            return await respond(send, status, body, [(b"retry-after", b"2")] if status == 503 else [])
         if scope["path"] == INGEST_PATH:
             return await parts.ingest(scope, receive, send)
         if scope["path"] == smartcar.OLD_PATH or scope["path"].startswith(smartcar.PREFIX):

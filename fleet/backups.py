@@ -23,8 +23,11 @@ from fleet.lib.errors import MotorpoolError
 from telemetry import store
 
 FORMAT = 1
-LEFT_OUT = ("django_migrations", "django_session")
-"""The first is compared instead; sessions end with the installation that they belong to."""
+LEFT_OUT = (
+    "django_migrations", "django_session", "usersessions_usersession", "token_blacklist_outstandingtoken",
+    "token_blacklist_blacklistedtoken", "telemetry_socketticket",
+)  # fmt: skip
+"""The first is compared instead; sessions and refresh tokens end with the installation that they belong to."""
 
 
 class BackupError(MotorpoolError):
@@ -34,6 +37,8 @@ class BackupError(MotorpoolError):
 def write(path: Path) -> dict[str, dict[str, Any]]:
     """Write an archive; returns rows and checksum by table."""
     partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
     with _plain() as opened, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         opened.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         tables = {name: _measure(opened, name) for name in _tables(opened)}
@@ -70,7 +75,7 @@ def restore(path: Path) -> dict[str, dict[str, Any]]:
             store.Partitions(kind).ensure(opened, [kind.span_of(start)])
         with opened.transaction():
             opened.execute("SET CONSTRAINTS ALL DEFERRED")
-            names = sql.SQL(", ").join(map(sql.Identifier, manifest["tables"]))
+            names = sql.SQL(", ").join(map(sql.Identifier, [*manifest["tables"], *LEFT_OUT[1:]]))
             opened.execute(sql.SQL("TRUNCATE {}").format(names))
             for name, columns in manifest["columns"].items():
                 listed = sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -104,7 +109,8 @@ def _plain() -> Iterator[psycopg.Connection[Any]]:
     parameters = connection.get_connection_params()
     for name in ("pool", "cursor_factory", "context", "prepare_threshold"):
         parameters.pop(name, None)
-    with psycopg.connect(**parameters, autocommit=True, options="-c timezone=UTC -c datestyle=ISO") as opened:
+    options = f"{parameters.get('options', '')} -c statement_timeout=0 -c timezone=UTC -c datestyle=ISO"
+    with psycopg.connect(**parameters | {"options": options}, autocommit=True) as opened:
         yield opened
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import billiard
 import structlog
 from celery import Celery
-from celery.signals import setup_logging, task_prerun, worker_init, worker_shutting_down
+from celery.signals import setup_logging, task_prerun, worker_init, worker_process_shutdown, worker_shutting_down
 
+from fleet.lib import background
 from fleet.schedule import SCHEDULE
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
@@ -52,6 +53,12 @@ def _end_pool() -> None:
         if child.pid is not None:
             log.warning("worker.killed", pid=child.pid, seconds=LONGEST_STOP)
             os.kill(child.pid, signal.SIGKILL)
+
+
+@worker_process_shutdown.connect
+def _finish_sending(**kwargs: object) -> None:
+    """Messages that are on their way arrive before their process ends."""
+    background.drain(LONGEST_STOP - 3)
 
 
 @setup_logging.connect

@@ -32,8 +32,8 @@ def check_address(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_mail(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Mail that nobody gets."""
     local = urlsplit(settings.BASE_URL).hostname in LOCAL
-    if settings.PRODUCTION and not local and settings.EMAIL_BACKEND.endswith("console.EmailBackend"):
-        return [Warning("E-mail goes to the console.", hint="Set EMAIL_URL.", id="motorpool.W004")]
+    if settings.PRODUCTION and not local and settings.EMAIL_BACKEND.endswith("LoggedBackend"):
+        return [Warning("E-mail is logged and not sent.", hint="Set EMAIL_URL.", id="motorpool.W004")]
     return []
 
 

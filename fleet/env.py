@@ -175,6 +175,8 @@ def email(name: str = "EMAIL_URL") -> dict[str, Any]:
             raise ConfigurationError(
                 f"{name} cannot be read; an example is smtp+tls://user:password@host:587."
             ) from None
+    if found["EMAIL_BACKEND"].endswith("console.EmailBackend"):
+        found["EMAIL_BACKEND"] = "fleet.lib.mail.LoggedBackend"
     return {**found, "EMAIL_TIMEOUT": MAIL_SECONDS}
 
 

@@ -1,4 +1,4 @@
-"""``/metrics`` for Prometheus: what this process counted, and what the database says of the sinks."""
+"""``/metrics`` for Prometheus: what this machine's web processes counted, and what the database says of the sinks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from fleet.admin_site import is_trusted_staff
+from fleet.accounts.second_factor import is_trusted_staff
 from telemetry import store
-from telemetry.metrics import REGISTRY
+from telemetry.metrics import registry
 from telemetry.sinks import SINKS
 
 
@@ -57,4 +57,4 @@ def metrics(request: HttpRequest) -> HttpResponse:
             staff = False
         if not staff:
             return HttpResponse("Send the scrape token.\n", status=401, headers={"WWW-Authenticate": "Bearer"})
-    return HttpResponse(generate_latest(REGISTRY) + generate_latest(_database), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(generate_latest(registry()) + generate_latest(_database), content_type=CONTENT_TYPE_LATEST)

@@ -23,16 +23,25 @@ def health(request: HttpRequest) -> JsonResponse:
 
 def ready(request: HttpRequest) -> JsonResponse:
     """The database is reachable and its migrations are applied."""
+    status, body = readiness()
+    return JsonResponse(body, status=status, headers={"Retry-After": "2"} if status == 503 else {})
+
+
+def readiness() -> tuple[int, dict[str, str]]:
+    """The status and body of ``/ready``; gives its connection back."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         waiting = _waiting_migrations()
     except DatabaseError:
-        return _not_ready("The database does not answer.")
+        return 503, {"detail": "The database does not answer.", "code": "unavailable"}
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()
     if waiting:
         _waiting_migrations.cache_clear()
-        return _not_ready("Migrations are not applied: run manage.py migrate.")
-    return JsonResponse({"status": "ready"})
+        return 503, {"detail": "Migrations are not applied: run manage.py migrate.", "code": "unavailable"}
+    return 200, {"status": "ready"}
 
 
 class ProbesMiddleware:
@@ -95,7 +104,10 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403 for a form that is too old or comes from elsewhere."""
+    """403 for a form that is too old or comes from elsewhere; 404 where there is no such address at all."""
+    match = request.resolver_match
+    if match is not None and match.func is api_not_found:
+        return api_not_found(request, "")
     return _error(request, 403, "The form has expired", "Go back, reload the page and send it again.")
 
 

@@ -10,6 +10,7 @@ _EVERY = {
     "telemetry.tasks.detect_offline": 10.0,
     "alerts.tasks.look_again": 2.0,
     "alerts.tasks.look_at_facts": 5.0,
+    "alerts.tasks.look_at_all_facts": 60.0,
     "alerts.tasks.deliver": 10.0,
     "alerts.tasks.tell_due": 10.0,
     "alerts.tasks.correct": 10.0,
@@ -25,6 +26,7 @@ _EVERY = {
     "telemetry.tasks.apply_retention": 1800.0,
     "telemetry.tasks.trim_buffers": 10.0,
     "fleet.accounts.tasks.forget_failures": 3600.0,
+    "fleet.accounts.tasks.delete_expired": 3600.0,
     "telemetry.tasks.trim_rejected": 3600.0,
 }
 SCHEDULE: dict[str, Any] = {

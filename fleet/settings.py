@@ -72,7 +72,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "fleet.accounts.sessions.DigestSessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -108,6 +108,11 @@ DATABASE_POOL_SIZE = env.number("DATABASE_POOL_SIZE", 0, 0, 100)
 DATABASES["default"]["CONN_MAX_AGE"] = 0
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 2)
+# Of the web process (fleet.web sets it): no page or API call holds a connection and a thread longer than this.
+STATEMENT_TIMEOUT_S = env.number("STATEMENT_TIMEOUT_S", 0, 0, 3_600)
+if STATEMENT_TIMEOUT_S:
+    _given = DATABASES["default"]["OPTIONS"].get("options", "")
+    DATABASES["default"]["OPTIONS"]["options"] = f"{_given} -c statement_timeout={STATEMENT_TIMEOUT_S}s".strip()
 if DATABASE_POOL_SIZE:
     DATABASES["default"]["OPTIONS"]["pool"] = {
         "min_size": 1,
@@ -157,6 +162,8 @@ MFA_TOTP_TOLERANCE = 1  # a code that changes while it travels still counts (RFC
 MFA_FORMS = {"authenticate": f"{_FORMS}.SecondFactorForm", "reauthenticate": f"{_FORMS}.ConfirmForm"}
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 USERSESSIONS_TRACK_ACTIVITY = True
+SESSION_ENGINE = "fleet.accounts.sessions"
+AUDIT_DAYS = env.number("AUDIT_DAYS", 730, 30, 36_500)
 STAFF_MFA = env.flag("STAFF_MFA", PRODUCTION and HTTPS)
 KNOWN_BROWSER_COOKIE = "__Host-browser" if HTTPS else "motorpool-browser"
 METRICS_TOKEN = env.text("METRICS_TOKEN", "")
@@ -263,7 +270,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_TASK_TIME_LIMIT = 120
+# The soft limit ends a task with an error; the hard one kills its process, and with it messages that are on their way.
+CELERY_TASK_SOFT_TIME_LIMIT = 120
+CELERY_TASK_TIME_LIMIT = 300
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

@@ -17,8 +17,8 @@ from django.shortcuts import redirect, render
 from django.views import View
 
 from fleet.accounts.models import User
+from fleet.accounts.second_factor import is_trusted_staff
 from fleet.accounts.services import audit
-from fleet.admin_site import is_trusted_staff
 from telemetry import sinks, store
 
 

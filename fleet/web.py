@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 
 os.environ.setdefault("DATABASE_POOL_SIZE", "8")
+os.environ.setdefault("STATEMENT_TIMEOUT_S", "20")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleet.settings")
 
 import uvicorn
@@ -19,12 +21,17 @@ def main() -> None:
     # Decoding a large body in a thread must not keep the event loop waiting for its turn at the interpreter.
     sys.setswitchinterval(0.0005)
     memory.settle()
+    workers = env.number("WEB_CONCURRENCY", 1, 1, 64)
+    if workers > 1:
+        # Each process counts for itself; whichever is scraped answers for all of them.
+        counted = tempfile.TemporaryDirectory(prefix="motorpool-metrics-")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = counted.name
     proxies = env.number("TRUSTED_PROXY_COUNT", 0, 0, 10)
     uvicorn.run(
         "fleet.asgi:application",
         host=env.text("HOST", "127.0.0.1"),
         port=env.number("PORT", 8000, 1, 65535),
-        workers=env.number("WEB_CONCURRENCY", 1, 1, 64),
+        workers=workers,
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
@@ -36,7 +43,7 @@ def main() -> None:
         timeout_keep_alive=65,
         timeout_graceful_shutdown=5,
         proxy_headers=bool(proxies),
-        forwarded_allow_ips="*" if proxies else None,
+        forwarded_allow_ips=env.text("TRUSTED_PROXY_ADDRESSES", "*") if proxies else None,
         server_header=False,
         access_log=False,
         log_config=None,

@@ -174,8 +174,11 @@ class Tickets(APIView):
     @extend_schema(request=None, responses={201: Output})
     def post(self, request: Request) -> Response:
         """A ticket for one socket: connect to /ws/v1/stream?ticket=…"""
-        body = {"ticket": ticket_create(access(request)), "expires_in": TICKET_SECONDS}
-        return Response(body, status=status.HTTP_201_CREATED)
+        _, _, bearer = request.headers.get("Authorization", "").partition(" ")
+        session_key = "" if bearer else request._request.session.session_key or ""
+        ticket = ticket_create(access(request), session_key=session_key, bearer=bearer.strip())
+        body = {"ticket": ticket, "expires_in": TICKET_SECONDS}
+        return Response(body, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
 
 
 def _system(request: Request) -> str:

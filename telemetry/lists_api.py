@@ -33,6 +33,8 @@ class SignalOutput(serializers.ModelSerializer[Signal]):
 
 
 class SignalChange(serializers.Serializer[Any]):
+    """What can be changed of a signal of one's own."""
+
     kind = serializers.ChoiceField(choices=KINDS, required=False)
     unit = serializers.CharField(max_length=20, required=False, allow_blank=True)
     minimum = serializers.FloatField(required=False, allow_null=True)
@@ -41,6 +43,8 @@ class SignalChange(serializers.Serializer[Any]):
 
 
 class SignalInput(SignalChange):
+    """A new signal."""
+
     name = serializers.CharField(max_length=100)
     kind = serializers.ChoiceField(choices=KINDS)
 

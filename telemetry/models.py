@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from datetime import date
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Now
 
 from fleet.accounts.models import Organization, User
 from vehicles.models import Vehicle
@@ -52,6 +54,9 @@ class SignalSet(models.Model):
     """An ascending list of signal ids that frames share, kept once."""
 
     signals = ArrayField(models.IntegerField(), unique=True)
+    used_on = models.DateField(
+        default=date.today, db_default=Now(), help_text="The last day on which frames came with it."
+    )
 
     def __str__(self) -> str:
         return f"set {self.pk}"
@@ -78,6 +83,7 @@ class SinkProgress(models.Model):
     sink = models.CharField(max_length=30)
     vehicle_id = models.IntegerField()
     version = models.BigIntegerField(default=0)
+    done_at = models.DateTimeField(null=True, help_text="When it last had its turn.")
     lease_until = models.DateTimeField(null=True)
     lease_owner = models.UUIDField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -135,6 +141,21 @@ class RejectionCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} x {self.code}"
+
+
+class SocketTicket(models.Model):
+    """A ticket for one WebSocket; only its SHA-256 is kept, and it is deleted when it is used."""
+
+    sha256 = models.BinaryField(max_length=32, primary_key=True)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
+    session_key = models.CharField(max_length=64, blank=True)
+    token_id = models.IntegerField(default=0, help_text="The API token that it was asked for with.")
+    credential_expires = models.FloatField(default=0, help_text="When what it was asked for with ends; epoch seconds.")
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"ticket of {self.user_id}"
 
 
 class CommandState(models.TextChoices):

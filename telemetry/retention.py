@@ -33,8 +33,12 @@ def apply(seconds: float = 90) -> None:
     store.drop_partitions(store.FRAMES, frames)
     store.drop_partitions(store.ROLLUPS, rolled)
     store.trim_batches(SINKS, _now() - BATCH_DAYS * DAY)
+    store.delete_unused_signal_sets()
     for pk, horizon in rolled.items():
-        store.delete_rollups(pk, horizon)
+        try:
+            store.delete_rollups(pk, horizon)
+        except DatabaseError as error:
+            log.warning("retention.failed", organization=pk, error=str(error).strip()[:200])
     for pk, horizon in frames.items():
         try:
             store.delete_frames(pk, horizon, deadline)
@@ -45,7 +49,10 @@ def apply(seconds: float = 90) -> None:
 def trim_buffers() -> None:
     """Delete what is older than the buffers of the organizations that keep only that."""
     for organization in Organization.objects.filter(buffer_seconds__isnull=False):
-        store.delete_frames(organization.pk, frames_from(organization), time.monotonic() + 60)
+        try:
+            store.delete_frames(organization.pk, frames_from(organization), time.monotonic() + 60)
+        except DatabaseError as error:
+            log.warning("retention.failed", organization=organization.pk, error=str(error).strip()[:200])
 
 
 def _now() -> int:

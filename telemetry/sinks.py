@@ -56,16 +56,22 @@ FEW = 3
 
 log = structlog.get_logger(__name__)
 
+# Organizations take turns, and of each the vehicle that waits longest comes first: nobody starves while more comes in
+# than can be processed.
 _CLAIM = """
 INSERT INTO telemetry_sinkprogress AS p (sink, vehicle_id, version, lease_until, lease_owner, attempts, error)
 SELECT %(sink)s, w.vehicle_id, 0, %(until)s, %(owner)s, 1, ''
 FROM (
-    SELECT l.vehicle_id FROM telemetry_latest l
-    LEFT JOIN telemetry_sinkprogress q ON q.sink = %(sink)s AND q.vehicle_id = l.vehicle_id
-    WHERE l.version > coalesce(q.version, 0)
-        AND (q.lease_until IS NULL OR q.lease_until < %(now)s)
-        AND coalesce(q.attempts, 0) {attempts} AND q.dead_at IS NULL
-    ORDER BY l.vehicle_id LIMIT %(limit)s
+    SELECT vehicle_id FROM (
+        SELECT l.vehicle_id, q.done_at,
+            row_number() OVER (PARTITION BY l.organization_id ORDER BY q.done_at NULLS FIRST, l.vehicle_id) AS turn
+        FROM telemetry_latest l
+        LEFT JOIN telemetry_sinkprogress q ON q.sink = %(sink)s AND q.vehicle_id = l.vehicle_id
+        WHERE l.version > coalesce(q.version, 0)
+            AND (q.lease_until IS NULL OR q.lease_until < %(now)s)
+            AND coalesce(q.attempts, 0) {attempts} AND q.dead_at IS NULL
+    ) AS waiting
+    ORDER BY turn, done_at NULLS FIRST, vehicle_id LIMIT %(limit)s
 ) AS w
 ON CONFLICT (sink, vehicle_id) DO UPDATE
 SET lease_until = excluded.lease_until, lease_owner = excluded.lease_owner, attempts = p.attempts + 1
@@ -175,6 +181,7 @@ def _complete(
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE telemetry_sinkprogress p SET version = c.version, lease_owner = NULL, attempts = 0, error = '',"
+            " done_at = now(),"
             " lease_until = CASE WHEN c.whole THEN now() + %s * interval '1 s' ELSE NULL END"
             " FROM unnest(%s::int4[], %s::int8[], %s::bool[]) AS c (vehicle_id, version, whole)"
             " WHERE p.sink = %s AND p.vehicle_id = c.vehicle_id AND p.lease_owner = %s",

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+import structlog
+from django.db import transaction
 from django.utils import timezone
 
 from telemetry import store
 from telemetry.live import messages, notify
 from telemetry.models import VehicleState
 from telemetry.selectors import judge
-from telemetry.sinks import Claim
+from telemetry.sinks import Claim, held
 from vehicles.models import Vehicle
 
 MOST_DUE = 1_000
+
+log = structlog.get_logger(__name__)
 
 
 def update_states(claims: Sequence[Claim]) -> None:
@@ -23,8 +28,9 @@ def update_states(claims: Sequence[Claim]) -> None:
     by_organization: dict[int, list[int]] = {}
     for claim in claims:
         by_organization.setdefault(claim.organization_id, []).append(claim.vehicle_id)
-    for organization_id, vehicle_ids in by_organization.items():
-        _update(organization_id, vehicle_ids)
+    with held("state", claims) as ours:
+        for organization_id, vehicle_ids in by_organization.items():
+            _update(organization_id, [vehicle_id for vehicle_id in vehicle_ids if vehicle_id in ours])
 
 
 def detect_offline() -> int:
@@ -35,7 +41,10 @@ def detect_offline() -> int:
         .values_list("organization_id", "vehicle_id")[:MOST_DUE]
     )
     for organization_id in {organization_id for organization_id, _ in due}:
-        _update(organization_id, [vehicle for organization, vehicle in due if organization == organization_id])
+        try:
+            _update(organization_id, [vehicle for organization, vehicle in due if organization == organization_id])
+        except Exception:
+            log.exception("states.not_updated", organization=organization_id)
     return len(due)
 
 
@@ -65,7 +74,8 @@ def _update(organization_id: int, vehicle_ids: Iterable[int]) -> None:
         unique_fields=["vehicle"],
         update_fields=["state", "since", "moved_at", "look_again"],
     )
-    notify.publish(organization_id, told)
+    if told:
+        transaction.on_commit(functools.partial(notify.publish, organization_id, told))
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -21,9 +21,9 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
+from tests.parallel import WORKER
 from tests.portal import Portal, running_portal
 
-pytest_plugins = ["tests.browser.demo"]
 CANARY = "canary-of-another-tenant"
 _numbers = itertools.count(os.getpid() * 1000)
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -47,11 +47,21 @@ class Team:
 def _database(django_db_blocker: Any) -> Iterator[None]:
     """One migrated database for the whole run: committed, so that other processes see it too."""
     with django_db_blocker.unblock():
+        if WORKER:
+            connection.settings_dict["TEST"]["NAME"] = f"test_{connection.settings_dict['NAME']}_{WORKER}"
         made = setup_databases(verbosity=0, interactive=False)
         call_command("collectstatic", verbosity=0, interactive=False)
         yield
         connection.close()
         teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def _no_failures(_database: None) -> None:
+    """All tests come from one address: what one of them fails at must not be counted to the next."""
+    from fleet.accounts.models import SignInFailures
+
+    SignInFailures.objects.all().delete()
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +119,13 @@ def shared_data() -> Path:
     if not SHARED_DATA.exists():
         pytest.skip("the folder of real recordings is not present")
     return SHARED_DATA
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the browser share one demo: they run in one worker, one after the other."""
+    for item in items:
+        if "tests/browser" in item.path.as_posix():
+            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -8,38 +8,58 @@ from django.db.models import Q
 
 from fleet.accounts.models import Organization
 from fleet.lib.api import NotFound
+from fleet.lib.errors import MotorpoolError
 from vehicles.models import Vehicle
 
 LARGEST_ID = 2**31 - 1
 LONGEST_IDENTIFIER = 100
+AMBIGUOUS = "{} names two vehicles: it is the ID, the VIN or an alias of each. Use another identifier."
 
 
 def find_vehicle_ids(organization_id: int, identifiers: Collection[str]) -> dict[str, int]:
-    """The ids of the vehicles that many identifiers name, in one query; unknown ones are left out."""
+    """The ids of the vehicles that many identifiers name, in one query.
+
+    Unknown ones are left out, and those that name two vehicles, such as a number that is the id of one and an alias
+    of another: what is meant cannot be told.
+    """
     usable = [identifier for identifier in identifiers if len(identifier) <= LONGEST_IDENTIFIER]
-    ids = [int(i) for i in usable if i.isascii() and i.isdecimal() and int(i) <= LARGEST_ID]
+    ids = [int(i) for i in usable if is_id(i)]
     wanted = Q(pk__in=ids) | Q(vin__in=[i.upper() for i in usable]) | Q(aliases__alias__in=usable)
     rows = Vehicle.objects.filter(wanted, organization_id=organization_id).values_list("pk", "vin", "aliases__alias")
-    by_id, by_vin, by_alias = {}, {}, {}
+    by_id: dict[str, int] = {}
+    by_vin: dict[str | None, int] = {}
+    by_alias: dict[str | None, int] = {}
     for vehicle_id, vin, alias in rows:
         by_id[str(vehicle_id)] = by_vin[vin] = by_alias[alias] = vehicle_id
-    found = {i: by_id.get(i) or by_vin.get(i.upper()) or by_alias.get(i) for i in usable}
-    return {identifier: vehicle_id for identifier, vehicle_id in found.items() if vehicle_id is not None}
+    found: dict[str, int] = {}
+    for identifier in usable:
+        number = str(int(identifier)) if is_id(identifier) else ""
+        named = {by_id.get(number), by_vin.get(identifier.upper()), by_alias.get(identifier)} - {None}
+        if len(named) == 1:
+            found[identifier] = named.pop() or 0
+    return found
 
 
 def find_vehicle(organization: Organization, identifier: str) -> Vehicle:
-    """The vehicle that ``identifier`` names: its id before a VIN before an alias.
+    """The vehicle that ``identifier`` names: its id, its VIN or an alias.
 
     Raises:
         NotFound: there is none in this organization.
+        MotorpoolError: it names two vehicles (409).
     """
     if len(identifier) > LONGEST_IDENTIFIER:
         raise NotFound
-    if identifier.isascii() and identifier.isdecimal() and int(identifier) <= LARGEST_ID:
-        vehicle = organization.vehicles.filter(pk=int(identifier)).first()
-        if vehicle is not None:
-            return vehicle
-    found = list(organization.vehicles.filter(Q(vin=identifier.upper()) | Q(aliases__alias=identifier)).distinct())
+    wanted = Q(vin=identifier.upper()) | Q(aliases__alias=identifier)
+    if is_id(identifier):
+        wanted |= Q(pk=int(identifier))
+    found = list(organization.vehicles.filter(wanted).distinct()[:2])
     if not found:
         raise NotFound
-    return min(found, key=lambda vehicle: vehicle.vin != identifier.upper())
+    if len(found) > 1:
+        raise MotorpoolError(AMBIGUOUS.format(identifier), status=409, code="conflict")
+    return found[0]
+
+
+def is_id(identifier: str) -> bool:
+    """Whether a text has the form of an id, which no alias may have."""
+    return identifier.isascii() and identifier.isdecimal() and len(identifier) <= 10 and int(identifier) <= LARGEST_ID

@@ -12,7 +12,8 @@ from rest_framework.views import APIView
 
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
-from fleet.lib.api import NotFound
+from fleet.lib.api import NO_STORE, NotFound
+from fleet.lib.fields import Name
 from vehicles import vin as vin_numbers
 from vehicles.access import find_vehicle
 from vehicles.models import Device, Powertrain, Vehicle
@@ -25,22 +26,29 @@ from vehicles.services import (
     vehicle_update,
 )
 
+MOST_ATTRIBUTES = 100
 ORDERS = ("name", "-name", "created_at", "-created_at", "id", "-id")
 
 
 class VehicleInput(serializers.Serializer[Any]):
     """What a client may set of a vehicle."""
 
-    name = serializers.CharField(max_length=120)
+    name = Name(max_length=120)
     vin = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=40)
     make = serializers.CharField(required=False, allow_blank=True, max_length=60)
     model = serializers.CharField(required=False, allow_blank=True, max_length=60)
     year = serializers.IntegerField(required=False, allow_null=True, min_value=1886, max_value=2100)
     powertrain = serializers.ChoiceField(Powertrain.choices, required=False, allow_blank=True)
-    aliases = serializers.ListField(child=serializers.CharField(max_length=100), required=False, max_length=50)
-    groups = serializers.ListField(child=serializers.CharField(max_length=100), required=False, max_length=50)
-    tags = serializers.ListField(child=serializers.CharField(max_length=50), required=False, max_length=50)
+    aliases = serializers.ListField(child=Name(max_length=100), required=False, max_length=50)
+    groups = serializers.ListField(child=Name(max_length=100), required=False, max_length=50)
+    tags = serializers.ListField(child=Name(max_length=50), required=False, max_length=50)
     attributes = serializers.DictField(child=serializers.FloatField(), required=False)
+
+    def validate_attributes(self, value: dict[str, float]) -> dict[str, float]:
+        if len(value) > MOST_ATTRIBUTES or any(len(name) > 100 for name in value):
+            raise serializers.ValidationError(f"At most {MOST_ATTRIBUTES} attributes with names of 100 characters.")
+        return value
+
     archived = serializers.BooleanField(required=False)
 
     def validate_vin(self, value: str | None) -> str | None:
@@ -200,7 +208,7 @@ class Devices(generics.GenericAPIView[Device]):
             vehicles=vehicles,
             request=request,
         )
-        return Response({**DeviceOutput(device).data, "key": key}, status=status.HTTP_201_CREATED)
+        return Response({**DeviceOutput(device).data, "key": key}, status=status.HTTP_201_CREATED, headers=NO_STORE)
 
 
 class _OneDevice(APIView):
@@ -238,4 +246,4 @@ class DeviceRotate(_OneDevice):
         """Replace the key; the old one stops working within a minute."""
         device = self._device(request, device_id)
         key = device_rotate(device=device, user=access(request).user, request=request)
-        return Response({**DeviceOutput(device).data, "key": key})
+        return Response({**DeviceOutput(device).data, "key": key}, headers=NO_STORE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import forms
 
 from fleet.accounts.models import Organization
+from fleet.lib.fields import NameField
 from vehicles import vin as vin_numbers
 from vehicles.models import Powertrain, Vehicle
 
@@ -12,7 +13,7 @@ from vehicles.models import Powertrain, Vehicle
 class VehicleForm(forms.Form):
     """A new vehicle; only the name is required."""
 
-    name = forms.CharField(max_length=120)
+    name = NameField(max_length=120)
     vin = forms.CharField(max_length=40, required=False, label="VIN", help_text="17 characters; tells make and year.")
     make = forms.CharField(max_length=60, required=False)
     model = forms.CharField(max_length=60, required=False)
@@ -30,7 +31,7 @@ class VehicleForm(forms.Form):
 class DeviceForm(forms.Form):
     """A new device."""
 
-    name = forms.CharField(max_length=120, help_text="Where it is, such as “Pi in the blue Focus”.")
+    name = NameField(max_length=120, help_text="Where it is, such as “Pi in the blue Focus”.")
     vehicles = forms.ModelMultipleChoiceField(
         Vehicle.objects.none(), required=False, help_text="None chosen: it may write every vehicle."
     )

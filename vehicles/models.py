@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from fleet.accounts.models import Organization, User
+from fleet.lib.ids import clean_name
 from vehicles import vin as vin_numbers
 
 
@@ -47,7 +48,8 @@ class VehicleQuerySet(models.QuerySet["Vehicle"]):
     """Vehicles."""
 
     def search(self, words: str) -> VehicleQuerySet:
-        """Those with the words in their name, VIN, make, model or an alias."""
+        """Those with the words in their name, VIN, make, model or an alias; in whatever Unicode form they come."""
+        words = clean_name(words)
         columns = ("name", "vin", "make", "model", "aliases__alias")
         conditions = [models.Q((f"{column}__icontains", words)) for column in columns]
         return self.filter(reduce(or_, conditions)).distinct()

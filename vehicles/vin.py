@@ -37,7 +37,9 @@ def problem(vin: str) -> str | None:
 
 
 def warning(vin: str) -> str | None:
-    """A doubt about a valid VIN: its check digit, which only North America prescribes."""
+    """A doubt about a valid VIN: one that nobody gives, or its check digit, which only North America prescribes."""
+    if len(set(vin)) < 5 or vin[:3] == "000":
+        return "This VIN is not plausible; look for a placeholder."
     if vin[0] in "12345" and not Vin(vin).verify_checksum():
         return "The check digit of this VIN is wrong; look for a typing error."
     return None

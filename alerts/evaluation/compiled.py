@@ -15,12 +15,15 @@ from alerts.models import AlertRule, Geofence
 from alerts.rules.building import Needs, needs_of
 from alerts.rules.conditions import Thresholds
 from alerts.rules.definition import Compare, Rule
-from alerts.rules.fences import Fence, fence_of
+from alerts.rules.fences import Fence, NoFence, fence_of
 from alerts.rules.table import Flags
 from fleet.accounts.models import Organization
 from telemetry import directory
 from telemetry.selectors import signal_ids
 from vehicles.models import Vehicle
+
+MOST_REMEMBERED = 20_000
+"""Rules, and fences, per process."""
 
 log = structlog.get_logger(__name__)
 _rules: dict[int, tuple[tuple[int, str], Compiled | None]] = {}
@@ -111,18 +114,25 @@ def load(organization: Organization, *, held: bool = False) -> RuleSet | None:
         held: nobody changes them before the transaction ends.
     """
     with connection.cursor() as cursor:
-        query = "SELECT id, revision FROM alerts_alertrule WHERE organization_id = %s AND enabled ORDER BY id"
-        cursor.execute(query + (" FOR SHARE" if held else ""), [organization.pk])
-        known = dict(cursor.fetchall())
-    if not known:
+        query = "SELECT id, revision, name, severity FROM alerts_alertrule WHERE organization_id = %s AND enabled"
+        cursor.execute(f"{query} ORDER BY id{' FOR SHARE' if held else ''}", [organization.pk])
+        words = {pk: (revision, name, severity) for pk, revision, name, severity in cursor.fetchall()}
+    if not words:
         return None
+    known = {pk: revision for pk, (revision, _, _) in words.items()}
     zone = organization.time_zone
     stale = [pk for pk, revision in known.items() if _rules.get(pk, (None,))[0] != (revision, zone)]
     fences = fences_of(organization)
     if stale:
         rows = organization.alert_rules.filter(pk__in=stale).prefetch_related("vehicles", "groups")
         for row in rows:
+            if len(_rules) > MOST_REMEMBERED:
+                _rules.clear()
             _rules[row.pk] = ((row.revision, zone), _compile(row, organization, set(fences)))
+    for pk, (_, name, severity) in words.items():
+        entry = _rules[pk][1] if pk in _rules else None
+        if entry is not None:  # they change without a new revision, since what is evaluated stays the same
+            entry.row.name, entry.row.severity = name, severity
     rules = tuple(c for pk in sorted(known) if (c := _rules[pk][1] if pk in _rules else None) is not None)
     if not rules:
         return None
@@ -160,14 +170,18 @@ def rule_of(row: AlertRule, organization: Organization, fences: set[int]) -> Rul
 
 def fences_of(organization: Organization) -> dict[int, Fence]:
     """The organization's fences, prepared."""
-    found = {}
-    for pk, updated_at in organization.geofences.values_list("pk", "updated_at"):
-        known = _fences.get(pk)
-        if known is None or known[0] != updated_at:
-            row = Geofence.objects.get(pk=pk)
-            known = _fences[pk] = (updated_at, fence_of(row.geometry, row.radius))
-        found[pk] = known[1]
-    return found
+    current = dict(organization.geofences.values_list("pk", "updated_at"))
+    changed = [pk for pk, updated_at in current.items() if _fences.get(pk, (None,))[0] != updated_at]
+    if changed:
+        if len(_fences) > MOST_REMEMBERED:
+            _fences.clear()
+            changed = list(current)
+        for row in Geofence.objects.filter(pk__in=changed):
+            try:
+                _fences[row.pk] = (current[row.pk], fence_of(row.geometry, row.radius))
+            except NoFence as error:  # it was saved under other bounds
+                log.warning("alerts.fence_unusable", fence=row.pk, error=str(error))
+    return {pk: _fences[pk][1] for pk in current if pk in _fences}
 
 
 def position_signals() -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -23,6 +24,7 @@ from alerts.evaluation.evidence import freeze_frames
 from alerts.models import Alert, AlertEvent, AlertRule, EventKind
 from alerts.telling import Told, announce, choose
 from fleet.accounts.models import Organization
+from telemetry.models import TroubleCode, VehicleState
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,27 @@ FACTS = {
 log = structlog.get_logger(__name__)
 
 
-def look() -> int:
-    """Raise and clear the alerts of all rules on facts; returns how many rules there are."""
-    rules = list(AlertRule.objects.filter(enabled=True, condition__has_any_keys=list(wire.FACTS)))
+RECENTLY = timedelta(seconds=20)
+
+
+def look_at_changed() -> int:
+    """Look at the rules of the organizations in which a state, a trouble code or a rule changed just now."""
+    since = timezone.now() - RECENTLY
+    changed = set(VehicleState.objects.filter(since__gte=since).values_list("organization_id", flat=True))
+    codes = TroubleCode.objects.filter(Q(last_seen__gte=since) | Q(cleared_at__gte=since))
+    changed |= set(codes.values_list("organization_id", flat=True))
+    changed |= set(AlertRule.objects.filter(updated_at__gte=since).values_list("organization_id", flat=True))
+    return look(changed) if changed else 0
+
+
+def look(organizations: set[int] | None = None) -> int:
+    """Raise and clear the alerts of rules on facts, of some organizations or of all; returns how many rules there are.
+
+    Cost: some queries per rule; all are looked at once a minute, those of organizations where something changed every
+    few seconds.
+    """
+    mine = {} if organizations is None else {"organization_id__in": organizations}
+    rules = list(AlertRule.objects.filter(enabled=True, condition__has_any_keys=list(wire.FACTS), **mine))
     for rule in rules:
         try:
             with transaction.atomic():
@@ -62,7 +82,8 @@ def look() -> int:
             log.exception("alerts.fact_failed", rule=rule.pk)
         else:
             told.after_commit()
-    for organization in Organization.objects.filter(alert_rules__in=AlertRule.objects.combining_facts()).distinct():
+    combining = AlertRule.objects.combining_facts().filter(**mine)
+    for organization in Organization.objects.filter(alert_rules__in=combining).distinct():
         try:
             _note(organization)
         except Exception:

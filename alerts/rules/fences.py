@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import Geod
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from alerts.rules.globe import GLOBE, NoFence, dense, distance, middle, on_plane
 from telemetry.readings import Times, Values
 
-GLOBE = Geod(ellps="WGS84")
 MARGIN_M = 10.0
 """So far beyond the border a vehicle must be before it counts as on the other side, or as far as its accuracy."""
 WIDEST_MARGIN_M = 200.0
+SMALL = 0.3
+"""Margins inside take at most so much of a fence's size."""
 LONGEST_GAP = 300_000_000
 """Two positions further apart in time (microseconds) say nothing of what lay between them."""
 FASTEST_M_S = 250 / 3.6
@@ -35,22 +36,15 @@ MOST_PARTS = 50
 MOST_LINE_POINTS = 1_000
 MOST_JOINED_POINTS = 1_000
 """Polygons of one fence that touch or overlap are joined up to so many points."""
-LONGEST_EDGE_M = 1_000_000.0
 WIDEST_M = 5_000_000.0
 LARGEST_CIRCLE_M = 2_000_000.0
 LARGEST_CORRIDOR_M = 50_000.0
-STEP_M = 10_000.0
-"""Long edges get a point at least so often."""
+LONGEST_CORRIDOR_M = 5_000_000.0
 PIECE_M = 50_000.0
 """A corridor is computed in pieces of this length."""
-EARTH_METRES = 6_371_008.8
-"""Mean radius (IUGG)."""
 
+__all__ = ["Fence", "NoFence", "fence_of"]
 Flags = NDArray[np.bool_]
-
-
-class NoFence(ValueError):
-    """What was given is no fence: the words say why."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +59,8 @@ class _Part:
     border: BaseGeometry
     radius: float
     """Metres around the geometry that belong to it; 0 for a polygon."""
-    margin_inside: float
-    """How far inside a vehicle must be to count as inside: `MARGIN_M`, less where the fence is small."""
+    size: float
+    """What margins inside are measured by: a radius, or twice the area by the length of the border; metres."""
     core: BaseGeometry
     """What a way must touch to lead through: the polygon less the margin."""
 
@@ -79,16 +73,21 @@ class _Part:
         radians = np.radians(azimuth)
         return metres * np.sin(radians), metres * np.cos(radians)
 
+    def _inside(self, margin: Values) -> Values:
+        """(n,): how far inside a vehicle must be to count as inside: less than ``margin`` where the fence is small."""
+        inside: Values = np.fmin(margin, SMALL * self.size)
+        return inside
+
     def sides(self, x: Values, y: Values, margin: Values) -> Values:
-        """(n,): 1 inside by its margin, 0 outside by ``margin``, NaN between."""
+        """(n,): 1 inside and 0 outside by ``margin``, NaN between."""
         points = shapely.points(x, y)
         if self.radius:
             away = shapely.distance(self.geometry, points)
-            found = np.where(away <= self.radius - self.margin_inside, 1.0, np.nan)
+            found = np.where(away <= self.radius - self._inside(margin), 1.0, np.nan)
             found[away >= self.radius + margin] = 0.0
             return found
         inside = shapely.contains(self.geometry, points)
-        near = shapely.dwithin(self.border, points, np.where(inside, self.margin_inside, margin))
+        near = shapely.dwithin(self.border, points, np.where(inside, self._inside(margin), margin))
         found = np.where(inside, 1.0, 0.0)
         found[near] = np.nan
         return found
@@ -106,7 +105,7 @@ class _Part:
         """(n,): whether a straight way leads through by more than the margin; ``ends``: (n, 2, 2), metres."""
         ways = shapely.linestrings(ends)
         if self.radius:
-            found: Flags = shapely.dwithin(self.geometry, ways, self.radius - self.margin_inside)
+            found: Flags = shapely.dwithin(self.geometry, ways, self.radius - min(MARGIN_M, SMALL * self.size))
         else:
             found = shapely.intersects(self.core, ways)
         return found
@@ -129,7 +128,7 @@ class Fence:
         """(n,): 1 clearly inside, 0 clearly outside, NaN too close to the border to tell.
 
         Args:
-            accuracies: (n,), metres, NaN where not known: the margin outside where it is wider than `MARGIN_M`.
+            accuracies: (n,), metres, NaN where not known: the margin where it is wider than `MARGIN_M`.
         """
         margin = np.full(len(longitudes), MARGIN_M)
         if accuracies is not None:
@@ -158,7 +157,7 @@ class Fence:
         plausible = metres <= FASTEST_M_S * gap[rows] / 1e6
         rows, metres = rows[plausible], metres[plausible]
         for part in self.parts:
-            close = _distance(part, longitudes[rows], latitudes[rows]) <= part.reach + metres
+            close = distance(part.longitude, part.latitude, longitudes[rows], latitudes[rows]) <= part.reach + metres
             some = rows[close]
             if len(some):
                 before = part.plane(longitudes[some], latitudes[some])
@@ -170,7 +169,7 @@ class Fence:
     def _near(self, longitudes: Values, latitudes: Values, margin: float) -> Iterator[tuple[_Part, NDArray[np.intp]]]:
         """The parts, each with the positions that are close enough to matter."""
         for part in self.parts:
-            rows = np.flatnonzero(_distance(part, longitudes, latitudes) <= part.reach + margin)
+            rows = np.flatnonzero(distance(part.longitude, part.latitude, longitudes, latitudes) <= part.reach + margin)
             if len(rows):
                 yield part, rows
 
@@ -191,7 +190,7 @@ def fence_of(geometry: Mapping[str, Any], radius: float | None = None) -> Fence:
     if not np.isfinite(coordinates).all() or (np.abs(coordinates) > (180, 90)).any():
         raise NoFence("Coordinates are longitude, then latitude, in degrees: at most 180 and 90.")
     if found.geom_type in ("Point", "LineString"):
-        if radius is None or not math.isfinite(radius) or radius <= 0:
+        if isinstance(radius, bool) or not isinstance(radius, int | float) or not 0 < radius < math.inf:
             raise NoFence("A circle or a corridor needs a radius in metres, more than 0.")
         make = _circle if found.geom_type == "Point" else _corridor
         return Fence(make(coordinates, float(radius)))
@@ -215,7 +214,11 @@ def _corridor(coordinates: Values, radius: float) -> tuple[_Part, ...]:
         raise NoFence(f"A corridor's radius is at most {LARGEST_CORRIDOR_M / 1000:,.0f} km on each side.")
     if len(coordinates) > MOST_LINE_POINTS:
         raise NoFence(f"A corridor has at most {MOST_LINE_POINTS} points.")
-    line = _dense(coordinates)
+    starts, ends = coordinates[:-1], coordinates[1:]
+    metres = GLOBE.inv(starts[:, 0], starts[:, 1], ends[:, 0], ends[:, 1])[2]
+    if sum(metres) > LONGEST_CORRIDOR_M:
+        raise NoFence(f"A corridor is at most {LONGEST_CORRIDOR_M / 1000:,.0f} km long: split it.")
+    line = dense(coordinates)
     if len(line) < 2:
         raise NoFence("A corridor needs two points that are apart.")
     parts = []
@@ -227,8 +230,8 @@ def _corridor(coordinates: Values, radius: float) -> tuple[_Part, ...]:
             metres += GLOBE.inv(x, y, next_x, next_y)[2]
             last += 1
         piece = line[first : last + 1]
-        longitude, latitude = _middle(piece)
-        plane = _on_plane(piece, longitude, latitude)
+        longitude, latitude = middle(piece)
+        plane = on_plane(piece, longitude, latitude)
         reach = float(np.hypot(*plane.T).max())
         parts.append(_wide(shapely.LineString(plane), longitude, latitude, radius, reach + radius))
         first = last
@@ -237,13 +240,12 @@ def _corridor(coordinates: Values, radius: float) -> tuple[_Part, ...]:
 
 def _wide(geometry: BaseGeometry, longitude: float, latitude: float, radius: float, reach: float) -> _Part:
     shapely.prepare(geometry)
-    margin = min(MARGIN_M, 0.3 * radius)
-    return _Part(longitude, latitude, reach + 1.0, geometry, geometry, radius, margin, geometry)
+    return _Part(longitude, latitude, reach + 1.0, geometry, geometry, radius, radius, geometry)
 
 
 def _polygons(polygons: Sequence[Any], points: int) -> tuple[_Part, ...]:
     everything = np.concatenate([shapely.get_coordinates(polygon) for polygon in polygons])
-    longitude, latitude = _middle(everything)
+    longitude, latitude = middle(everything)
     _, _, metres = GLOBE.inv(
         np.full(len(everything), longitude), np.full(len(everything), latitude), everything[:, 0], everything[:, 1]
     )
@@ -254,8 +256,8 @@ def _polygons(polygons: Sequence[Any], points: int) -> tuple[_Part, ...]:
         return (_area(whole, longitude, latitude),)
     parts = []
     for polygon in polygons:
-        middle = _middle(shapely.get_coordinates(polygon))
-        parts.append(_area(_flat(polygon, *middle), *middle))
+        centre = middle(shapely.get_coordinates(polygon))
+        parts.append(_area(_flat(polygon, *centre), *centre))
     return tuple(parts)
 
 
@@ -263,8 +265,10 @@ def _flat(polygon: Any, longitude: float, latitude: float) -> BaseGeometry:
     """A polygon on the plane around a middle; raises `NoFence` where it is too large or crosses itself."""
     rings = []
     for ring in (polygon.exterior, *polygon.interiors):
+        if ring.is_empty:
+            raise NoFence("A ring of a polygon has no points.")
         corners = shapely.get_coordinates(ring)
-        rings.append((_on_plane(corners, longitude, latitude), _on_plane(_dense(corners), longitude, latitude)))
+        rings.append((on_plane(corners, longitude, latitude), on_plane(dense(corners), longitude, latitude)))
     if any(np.hypot(*plane.T).max() > WIDEST_M for plane, _ in rings):
         raise NoFence(f"A fence reaches at most {WIDEST_M / 1000:,.0f} km from its middle: split it.")
     corners_only = shapely.Polygon(rings[0][0], [ring for ring, _ in rings[1:]])
@@ -277,57 +281,8 @@ def _area(geometry: BaseGeometry, longitude: float, latitude: float) -> _Part:
     if geometry.geom_type not in ("Polygon", "MultiPolygon") or not geometry.is_valid or geometry.area <= 0:
         raise NoFence("The outline crosses itself or encloses nothing.")
     reach = float(np.hypot(*shapely.get_coordinates(geometry).T).max())
-    margin = min(MARGIN_M, 0.3 * 2 * geometry.area / geometry.length)
-    border, core = geometry.boundary, geometry.buffer(-margin, quad_segs=2)
+    size = 2 * geometry.area / geometry.length
+    border, core = geometry.boundary, geometry.buffer(-min(MARGIN_M, SMALL * size), quad_segs=2)
     for prepared in (geometry, border, core):
         shapely.prepare(prepared)
-    return _Part(longitude, latitude, reach + 1.0, geometry, border, 0.0, margin, core)
-
-
-def _middle(coordinates: Values) -> tuple[float, float]:
-    """The middle of some positions on the globe: the direction of their mean, degrees."""
-    longitudes, latitudes = np.radians(coordinates).T
-    x = (np.cos(latitudes) * np.cos(longitudes)).mean()
-    y = (np.cos(latitudes) * np.sin(longitudes)).mean()
-    z = np.sin(latitudes).mean()
-    if math.sqrt(x * x + y * y + z * z) < 0.3:
-        raise NoFence("A fence covers less than half of the globe.")
-    return math.degrees(math.atan2(y, x)), math.degrees(math.atan2(z, math.hypot(x, y)))
-
-
-def _on_plane(coordinates: Values, longitude: float, latitude: float) -> Values:
-    """(n, 2): metres east and north of a middle."""
-    count = len(coordinates)
-    azimuth, _, metres = GLOBE.inv(
-        np.full(count, longitude), np.full(count, latitude), coordinates[:, 0], coordinates[:, 1]
-    )
-    radians = np.radians(azimuth)
-    return np.stack([metres * np.sin(radians), metres * np.cos(radians)], axis=1)
-
-
-def _dense(coordinates: Values) -> Values:
-    """A line with points on its geodesics at least every `STEP_M`; raises `NoFence` for an edge that is too long."""
-    if len(coordinates) < 2:
-        return coordinates
-    starts, ends = coordinates[:-1], coordinates[1:]
-    azimuths, _, metres = GLOBE.inv(starts[:, 0], starts[:, 1], ends[:, 0], ends[:, 1])
-    if max(metres) > LONGEST_EDGE_M:
-        raise NoFence(f"An edge is longer than {LONGEST_EDGE_M / 1000:,.0f} km: add points between.")
-    points: list[list[float]] = [coordinates[0].tolist()]
-    for start, end, azimuth, length in zip(starts.tolist(), ends.tolist(), azimuths, metres, strict=True):
-        steps = math.ceil(length / STEP_M)
-        for i in range(1, steps):
-            longitude, latitude, _ = GLOBE.fwd(start[0], start[1], azimuth, length * i / steps)
-            points.append([longitude, latitude])
-        if length > 0:
-            points.append(end)
-    return np.array(points)
-
-
-def _distance(part: _Part, longitudes: Values, latitudes: Values) -> Values:
-    """(n,): metres from the part's middle, on a sphere: at most half a per cent too much, which is taken off."""
-    east = np.radians(longitudes - part.longitude)
-    north, middle = np.radians(latitudes), math.radians(part.latitude)
-    half = np.sin((north - middle) / 2) ** 2 + np.cos(north) * math.cos(middle) * np.sin(east / 2) ** 2
-    metres: Values = 0.993 * 2 * EARTH_METRES * np.arcsin(np.minimum(1.0, np.sqrt(half)))
-    return metres
+    return _Part(longitude, latitude, reach + 1.0, geometry, border, 0.0, size, core)

@@ -197,3 +197,31 @@ def test_h9_what_is_not_supported_is_named(tmp_path: Path, dbc: str) -> None:
 def test_h10_channels_have_the_files_number(tmp_path: Path, dbc: str) -> None:
     found = read(tmp_path, dbc, "t.asc", ASC.format(events=""), channel="2")
     assert speeds(found) == [(START + 0.5, 2.0)]
+
+
+def test_h3_error_frames_are_no_data_and_the_raw_length_is_no_part_of_it(tmp_path: Path, dbc: str) -> None:
+    text = "(1795860000.0) can0 20000100#0004000000000000\n(1795860000.1) can0 100#6400020232000000_B\n"
+    found = read(tmp_path, dbc, "t.log", text)
+    assert speeds(found) == [(START + 0.1, 1.0)]
+    assert found.left_out["lines that are no frame"].count == 1
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (["000.000000", "000.500000", "000.500000", "000.500000"], [0, 0.5, 1.0, 1.5]),
+        (["000.000000", "000.500000", "001.000000", "001.500000"], [0, 0.5, 1.0, 1.5]),
+    ],
+)
+def test_k4_times_since_the_start_and_since_the_frame_before(
+    tmp_path: Path, dbc: str, times: "list[str]", expected: "list[float]"
+) -> None:
+    lines = [f" ({time})  can0  100   [8]  {FRAME}" for time in times]
+    found = read(tmp_path, dbc, "t.log", "\n".join(lines), start="2026-11-28T10:00:00")
+    assert [time - START for time, _ in speeds(found)] == expected
+
+
+def test_h2_times_that_go_back_do_not_silence_a_signal(tmp_path: Path, dbc: str) -> None:
+    lines = [f"({START + second:.1f}) can0 100#6400020232000000" for second in (0.1, 100.2, 0.3, 0.4)]
+    found = read(tmp_path, dbc, "t.log", "\n".join(lines))
+    assert len(speeds(found)) == 4

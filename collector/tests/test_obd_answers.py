@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Dict, List
+
 import pytest
 from motorpool_collector.driver import CollectorError
-from motorpool_collector.obd import codes
+from motorpool_collector.obd import answers, codes
 from motorpool_collector.obd.answers import parse
 from motorpool_collector.obd.formulas import formula_value
 
@@ -126,3 +128,31 @@ def test_queries_that_change_the_car_are_refused() -> None:
 def test_lines_become_answers(lines: list[str], request_: str, protocol: str, expected: dict[str, str]) -> None:
     answer = parse(lines, bytes.fromhex(request_), protocol)
     assert {unit: data.hex().upper() for unit, data in answer.data.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "protocol", "expected"),
+    [
+        (["SEARCHING...7E8 04 41 0C 0C 80"], "6", {"7E8": "0c80"}),
+        (["BUS INIT: ...OK", "48 6B 10 41 0C 0C 80 C0"], "3", {"10": "0c80"}),
+        (["7E8 8 04 41 0C 0C 80 00 00 00"], "6", {"7E8": "0c80"}),
+        (["80 F1 10 04 41 0C 0C 80 25"], "5", {"10": "0c80"}),
+    ],
+)
+def test_o9_what_adapters_write_around_an_answer(lines: List[str], protocol: str, expected: Dict[str, str]) -> None:
+    found = answers.parse(lines, b"\x01\x0c", protocol)
+    assert {unit: data.hex() for unit, data in found.data.items()} == expected
+
+
+def test_o12_a_bus_that_was_reached_and_has_no_answer_is_no_failure() -> None:
+    assert answers.parse(["BUS INIT: OK", "NO DATA"], b"\x0a", "3").unreachable == ""
+    assert answers.parse(["BUS INIT: ...ERROR"], b"\x0a", "3").unreachable
+
+
+def test_o1_a_code_that_pads_is_no_code() -> None:
+    assert codes.trouble_codes(bytes.fromhex("010301AAAA"), True) == ["P0301"]
+
+
+def test_h14_a_formula_cannot_hold_the_agent_up() -> None:
+    with pytest.raises(CollectorError, match="ROUND"):
+        formula_value("ROUND(A, 0-3000000)", b"\x01")

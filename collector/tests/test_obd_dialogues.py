@@ -249,6 +249,26 @@ def test_h14_one_control_unit_is_asked_by_its_header() -> None:
         command("pid_query", {"pid": "22F190", "header": "720"}, ATSH720="?")
 
 
+def test_h14_an_adapter_without_filters_is_set_back_all_the_same() -> None:
+    with ScriptedAdapter(**{"22F190": "728 05 62 F1 90 12 34"}, ATCRA728="?") as adapter:
+        driver = connected(adapter)
+        assert driver.command("pid_query", {"pid": "22F190", "header": "720"})["answers"][0]["ecu"] == "728"
+        assert adapter.asked.count("ATSH7DF") == 1
+        driver.close()
+    with ScriptedAdapter(ATFCSH720="?", ATSH720="?") as adapter:
+        driver = connected(adapter)
+        with pytest.raises(CollectorError, match="ATSH720"):
+            driver.command("pid_query", {"pid": "22F190", "header": "720"})
+        assert adapter.asked.count("ATSH7DF") == 1
+        driver.close()
+
+
+def test_o1_one_control_unit_answers_and_another_refuses() -> None:
+    result = command("dtc_read", **{"03": "7E8 02 43 00\r7E9 03 7F 03 22"})
+    assert result["codes"] == []
+    assert "conditions not correct" in result["not_read"]["confirmed"]
+
+
 def test_an_adapter_that_falls_silent_is_given_up() -> None:
     with ScriptedAdapter() as adapter:
         driver = connected(adapter)

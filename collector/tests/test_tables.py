@@ -233,7 +233,7 @@ def test_h7_a_unit_that_is_not_given_is_asked_for_and_dropped_columns_are_named(
     text = "time,speed,engine.rpm,Wind\n1795860000,10,800,3\n"
     found = read(tmp_path, text)
     assert values(found, "vehicle.speed") == []
-    assert "column 'speed' is left out: its unit is not given" in account(found)
+    assert "values of 'speed' without a unit (--unit 'speed'=UNIT names it)" in account(found)
     assert "not known: 'Wind'" in account(found)
     assert values(read(tmp_path, text, units={"speed": "m/s"}), "vehicle.speed") == [36]
 

@@ -24,7 +24,7 @@ from fleet.accounts.access import access, find_access
 from fleet.accounts.authentication import REALM, NotAuthenticated
 from fleet.accounts.models import ApiToken, AuditEvent, Role, User
 from fleet.accounts.services import audit, token_create, token_revoke
-from fleet.lib.api import NewestFirst, NotFound, StrictJSONParser
+from fleet.lib.api import NO_STORE, NewestFirst, NotFound, StrictJSONParser
 
 
 class _Public(APIView):
@@ -80,7 +80,7 @@ class TokenObtain(_Public):
         refresh: Any = RefreshToken.for_user(user)
         refresh["organization"] = found.organization.pk
         audit("user.token_obtained", organization=found.organization, user=user, target=user, request=request)
-        return Response(_pair(str(refresh.access_token), str(refresh)))
+        return Response(_pair(str(refresh.access_token), str(refresh)), headers=NO_STORE)
 
 
 class TokenRefresh(_Public):
@@ -100,7 +100,7 @@ class TokenRefresh(_Public):
         except (TokenError, User.DoesNotExist):
             raise NotAuthenticated("The refresh token is expired or was used before.") from None
         pair = refresher.validated_data
-        return Response(_pair(pair["access"], pair["refresh"]))
+        return Response(_pair(pair["access"], pair["refresh"]), headers=NO_STORE)
 
 
 class TooManyFailedSignIns(APIException):
@@ -120,7 +120,7 @@ def _check_otp(request: Request, user: User, otp: str) -> None:
         raise NotAuthenticated(
             "This account has two-factor sign-in: send the current code as otp.", code="otp_required"
         )
-    buckets = limits.reserve(None, f"second factor of {user.pk}")
+    buckets = limits.reserve_code(request._request, user)
     if not buckets:
         raise TooManyFailedSignIns
     if second_factor.code_is_right(user, otp):
@@ -207,7 +207,7 @@ class Tokens(generics.GenericAPIView[ApiToken]):
         token, secret = token_create(
             organization=found.organization, user=found.user, request=request, **data.validated_data
         )
-        return Response({**TokenOutput(token).data, "token": secret}, status=status.HTTP_201_CREATED)
+        return Response({**TokenOutput(token).data, "token": secret}, status=status.HTTP_201_CREATED, headers=NO_STORE)
 
 
 class TokenDetail(APIView):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, ReauthenticateForm
 from django import forms
 from django.contrib.auth.password_validation import validate_password
@@ -12,6 +13,7 @@ from django.core.validators import RegexValidator
 
 from fleet.accounts import limits
 from fleet.accounts.models import User
+from fleet.lib.fields import NameField
 
 username_validators = [
     UnicodeUsernameValidator(),
@@ -24,7 +26,7 @@ class _LimitedCode(BaseAuthenticateForm):  # type: ignore[misc]
 
     def clean_code(self) -> str:
         """The code, if it is right and not too many were wrong."""
-        buckets = limits.reserve(None, f"second factor of {self.user.pk}")
+        buckets = limits.reserve_code(context.request, self.user)
         if not buckets:
             raise forms.ValidationError("Too many wrong codes: try again tomorrow.")
         code: str = super().clean_code()
@@ -43,7 +45,7 @@ class ConfirmForm(_LimitedCode, ReauthenticateForm):  # type: ignore[misc]
 class OrganizationForm(forms.Form):
     """A new organization."""
 
-    name = forms.CharField(max_length=120, label="Name of the organization")
+    name = NameField(max_length=120, label="Name of the organization")
 
 
 class SetupForm(OrganizationForm):

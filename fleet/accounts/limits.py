@@ -8,6 +8,7 @@ Figures after OWASP's Authentication Cheat Sheet ("device cookies") and Healthch
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import timedelta
 from ipaddress import IPv6Network
 from typing import Any
@@ -35,30 +36,46 @@ def reserve(request: HttpRequest | None, login: str) -> list[str]:
     """Count an attempt before it is evaluated, in each of its buckets; returns them, to be handed to `succeeded`.
 
     Counting first leaves no room for a thousand attempts at once. An empty list: the attempt must not be evaluated.
+    The address is counted first: what it may no longer try is not charged to the account.
     """
-    account = _account(login)
-    known = _known_browser(request, account)
-    buckets = {_key("browser" if known else "account", account, known): PER_ACCOUNT}
+    name = login.strip().lower()
+    user_id = User.objects.filter(Q(email=name) | Q(username__iexact=name)).values_list("pk", flat=True).first()
+    account = ["name", name] if user_id is None else ["user", str(user_id)]
+    return _reserve(request, user_id, ["sign-in", *account])
+
+
+def reserve_code(request: HttpRequest | None, user: User) -> list[str]:
+    """The same for a code of the second factor."""
+    return _reserve(request, user.pk, ["second-factor", str(user.pk)])
+
+
+def _reserve(request: HttpRequest | None, user_id: int | None, account: list[str]) -> list[str]:
+    known = _known_browser(request, user_id)
     address = client_address(request) if request is not None else None
+    buckets = []
     if address and not known:
         if ":" in address:
             address = str(IPv6Network(f"{address}/64", strict=False))  # one household's, whatever it chooses within
-        buckets[_key("address", address, "")] = PER_ADDRESS
-    allowed = [_count(key, *limit) for key, limit in sorted(buckets.items())]
-    return list(buckets) if all(allowed) else []
+        buckets.append(_key("address", address))
+        if not _count(buckets[0], *PER_ADDRESS):
+            return []
+    key = _key(*account, "browser", known) if known else _key(*account)
+    return [*buckets, key] if _count(key, *PER_ACCOUNT) else []
 
 
-def _account(login: str) -> str:
-    """Who is meant: the user's id, whichever of their names was given, or the words themselves."""
-    name = login.strip().lower()
-    found = User.objects.filter(Q(email=name) | Q(username__iexact=name)).values_list("pk", flat=True).first()
-    return name if found is None else f"user {found}"
+def allow(kind: str, name: object, most: int, span: timedelta) -> bool:
+    """Count one of something that is limited, such as invitations to an address; false once there were ``most``.
+
+    The count outlives the rows that it is about: deleting an invitation makes no room for another.
+    """
+    return _count(_key("limit", kind, str(name)), most, span)
 
 
 @receiver(password_reset)
 def clear(user: User, **kwargs: Any) -> None:
     """Forget an account's failures: who has reset the password by e-mail is no guesser."""
-    SignInFailures.objects.filter(key=_key("account", f"user {user.pk}", "")).delete()
+    keys = [_key("sign-in", "user", str(user.pk)), _key("second-factor", str(user.pk))]
+    SignInFailures.objects.filter(key__in=keys).delete()
 
 
 def succeeded(buckets: list[str]) -> None:
@@ -87,8 +104,9 @@ def forget_old() -> None:
     SignInFailures.objects.filter(since__lt=timezone.now() - PER_ACCOUNT[1]).delete()
 
 
-def _key(kind: str, name: str, known: str) -> str:
-    return hashlib.sha256(f"{kind}:{name}:{known}".encode()).hexdigest()
+def _key(*parts: str) -> str:
+    """A bucket's key; as JSON, so that no text that somebody types can be another bucket's name."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def remember_browser(response: HttpResponse, user: User) -> None:
@@ -99,14 +117,14 @@ def remember_browser(response: HttpResponse, user: User) -> None:
     )  # fmt: skip
 
 
-def _known_browser(request: Any, account: str) -> str:
+def _known_browser(request: Any, user_id: int | None) -> str:
     """The browser's own name where it has signed in as this user before; else empty."""
-    if request is None:
+    if request is None or user_id is None:
         return ""
     try:
-        name, user_id = signing.loads(
+        name, owner = signing.loads(
             request.COOKIES.get(settings.KNOWN_BROWSER_COOKIE, ""), salt=_SALT, max_age=COOKIE_DAYS * 86_400
         )
     except (signing.BadSignature, ValueError, TypeError):
         return ""
-    return str(name) if account == f"user {user_id}" else ""
+    return str(name) if user_id is not None and owner == user_id else ""

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from fleet.accounts import memberships
 from fleet.accounts.access import access
 from fleet.accounts.models import Invitation, Membership, Organization, Role
+from fleet.lib.api import NO_STORE
 
 ROLES = {role.label: role for role in Role}
 
@@ -124,7 +125,8 @@ class Invitations(generics.GenericAPIView[Invitation]):
         invitation, link = memberships.invite(
             organization=found.organization, user=found.user, request=request, **data.validated_data
         )
-        return Response({**InvitationOutput(invitation).data, "link": link}, status=status.HTTP_201_CREATED)
+        body = {**InvitationOutput(invitation).data, "link": link}
+        return Response(body, status=status.HTTP_201_CREATED, headers=NO_STORE)
 
 
 class InvitationDetail(APIView):

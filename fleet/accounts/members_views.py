@@ -10,9 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views import View
 
-from fleet.accounts import memberships
+from fleet.accounts import limits, memberships
 from fleet.accounts.access import SESSION_KEY, MemberRequired, access
-from fleet.accounts.memberships import MembershipError
 from fleet.accounts.models import Organization, Role, User
 from fleet.lib.errors import MotorpoolError
 from fleet.lib.ids import id_of
@@ -71,7 +70,7 @@ class MembersPage(MemberRequired, View):
                             raise Http404
                         memberships.set_role(membership=member, role=Role(int(role)), user=found.user, request=request)
                         words = f"{member.user} is {Role(int(role)).label} now."
-        except MembershipError as error:
+        except MotorpoolError as error:
             messages.error(request, error.detail)
         else:
             messages.success(request, words)
@@ -84,7 +83,9 @@ class MembersPage(MemberRequired, View):
             "members": organization.memberships.select_related("user").order_by("pk"),
             "invitations": organization.invitations.filter(accepted_at=None),
         }
-        return render(request, "accounts/members.html", context, status=status)
+        response = render(request, "accounts/members.html", context, status=status)
+        response["Cache-Control"] = "no-store"  # an invitation's link may stand in its message
+        return response
 
 
 class OrganizationSettings(MemberRequired, View):
@@ -144,12 +145,15 @@ class AccountPage(LoginRequiredMixin, View):
     def post(self, request: HttpRequest) -> HttpResponse:
         user = request.user
         assert isinstance(user, User)
-        if not user.check_password(request.POST.get("password", "")):
-            messages.error(request, "The password is wrong: nothing was deleted.")
+        buckets = limits.reserve(request, user.email or user.username or "")
+        if not buckets or not user.check_password(request.POST.get("password", "")):
+            words = "The password is wrong" if buckets else "Too many wrong passwords; try again later"
+            messages.error(request, f"{words}: nothing was deleted.")
             return redirect("account")
+        limits.succeeded(buckets)
         try:
             memberships.account_delete(user=user, request=request)
-        except MembershipError as error:
+        except MotorpoolError as error:
             messages.error(request, error.detail)
             return redirect("account")
         logout(request)

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from fleet.accounts import limits
 from fleet.accounts.models import Invitation, Membership, Organization, Role, User, new_secret, secret_hash
 from fleet.accounts.services import audit
 from fleet.lib.errors import MotorpoolError
@@ -22,6 +23,32 @@ MOST_OPEN = 100
 INVITATION_KEY = "invitation"
 """Where a browser's session keeps the secret of the invitation that it came with."""
 SETTINGS = ("name", "time_zone", "allow_new_signals", "frame_days", "rollup_days", "buffer_seconds")
+
+
+WRITTEN_TO_ADDRESS, WRITTEN_BY_ORGANIZATION, WRITTEN_BY_PORTAL = 5, 200, 5_000
+"""Invitations and confirmations a day: to one address, by one organization, and in all."""
+
+
+class TooManyMessages(MotorpoolError):
+    """Enough was sent to addresses that did not ask for it (429)."""
+
+    status = 429
+    code = "throttled"
+
+
+def ensure_may_write_to(address: str, organization_id: int) -> None:
+    """Count a message to an address that did not ask for it.
+
+    Raises:
+        TooManyMessages: there were enough to it, by the organization, or in all today.
+    """
+    day = timedelta(days=1)
+    if not (
+        limits.allow("written-to", address.lower(), WRITTEN_TO_ADDRESS, day)
+        and limits.allow("written-by", organization_id, WRITTEN_BY_ORGANIZATION, day)
+        and limits.allow("written", "portal", WRITTEN_BY_PORTAL, day)
+    ):
+        raise TooManyMessages(f"Enough messages were sent to {address[:100]} or by this organization; try tomorrow.")
 
 
 class MembershipError(MotorpoolError):
@@ -48,6 +75,7 @@ def invite(
         organization.invitations.filter(email=email, accepted_at=None).delete()
         if organization.invitations.filter(accepted_at=None, expires_at__gt=now).count() >= MOST_OPEN:
             raise MembershipError(f"{MOST_OPEN} invitations are open: withdraw some first.")
+        ensure_may_write_to(email, organization.pk)
         secret, _, digest = new_secret(Invitation.PREFIX)
         invitation = Invitation.objects.create(
             organization=organization, email=email, role=role, sha256=digest, invited_by=user,
@@ -56,7 +84,7 @@ def invite(
         audit("member.invited", organization=organization, user=user, target=email, request=request, role=role.label)
     link = f"{settings.BASE_URL}/invitations/{secret}"
     words = render_to_string("accounts/invitation.txt", {"invitation": invitation, "link": link})
-    send_mail(f"[Motorpool] Join {organization}", words, None, [email], fail_silently=True)
+    send_mail(" ".join(f"[Motorpool] Join {organization}".split()), words, None, [email], fail_silently=True)
     return invitation, link
 
 

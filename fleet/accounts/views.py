@@ -14,7 +14,7 @@ from fleet.accounts.access import SESSION_KEY, MemberRequired, access
 from fleet.accounts.forms import OrganizationForm, SetupForm
 from fleet.accounts.models import User
 from fleet.accounts.services import organization_create, setup_complete, setup_token_valid, token_create, token_revoke
-from fleet.lib.ids import id_of
+from fleet.lib.ids import clean_name, id_of
 
 BACKEND = "fleet.accounts.backends.LimitedBackend"
 
@@ -87,10 +87,12 @@ class TokensPage(MemberRequired, View):
             token_revoke(token=token, user=found.user, request=request)
             messages.success(request, f"{token.name} is revoked.")
             return redirect("tokens")
-        name = request.POST.get("name", "").replace("\0", "").strip()[:100] or "Token"
+        name = clean_name(request.POST.get("name", ""))[:100] or "Token"
         _, secret = token_create(organization=found.organization, user=found.user, name=name, request=request)
         tokens = found.organization.api_tokens.filter(user=found.user, revoked_at=None)
-        return render(request, "accounts/tokens.html", {"tokens": tokens, "secret": secret})
+        response = render(request, "accounts/tokens.html", {"tokens": tokens, "secret": secret})
+        response["Cache-Control"] = "no-store"
+        return response
 
 
 class Theme(View):

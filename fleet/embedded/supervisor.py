@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import types
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from fleet.embedded import servers as embedded
 from fleet.embedded.errors import EmbeddedError
 from fleet.embedded.identity import become_owner, dies_with_parent, write_private
 from fleet.embedded.simulated_cloud import command_of, settings_of
+from fleet.embedded.stopping import Stop
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 8
@@ -55,7 +55,7 @@ class Supervisor:
         self.data = embedded.data_folder()
         self.port = os.environ.get("PORT") or "8000"
         self.url = f"http://127.0.0.1:{self.port}"
-        self.stopping = threading.Event()
+        self.stopping = Stop()
         self.children: list[Child] = []
         self.environment: dict[str, str] = {}
         self.simulated_cloud = False
@@ -91,7 +91,8 @@ class Supervisor:
             say("Stopped.")
 
     def _on_signal(self, signum: int, frame: types.FrameType | None) -> None:
-        self.stopping.set()
+        # A plain flag: an Event's lock may be held by the very code that a second signal interrupts.
+        self.stopping.requested = True
 
     def _refuse_taken_port(self) -> None:
         if not self.port.isdecimal() or not 1 <= int(self.port) <= 65_535:
@@ -284,5 +285,5 @@ def defaults_of(url: str, data: Path) -> dict[str, str]:
         "BASE_URL": url,
         "ALLOWED_HOSTS": "127.0.0.1,localhost",
         "STATIC_ROOT": str(data / "static"),
-        "EMAIL_URL": "consolemail://",
+        "EMAIL_URL": f"filemail://{data / 'mail'}",
     }

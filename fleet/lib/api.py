@@ -22,6 +22,10 @@ from fleet.lib.errors import MotorpoolError
 _encoder = msgspec.json.Encoder()
 
 
+NO_STORE = {"Cache-Control": "no-store"}
+"""For answers that show a secret."""
+
+
 class NotFound(exceptions.NotFound):
     """404, also for whatever belongs to another organization."""
 

@@ -41,8 +41,44 @@ class BodyTooSlow(MotorpoolError):
     code = "too_slow"
 
 
+SEND_SECONDS = 10.0
+"""A client that takes nothing for so long is given up."""
+
+
 class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
+
+
+def guarded(app: App) -> App:
+    """``app`` behind what no client may do to it: hold a send open, or forge a header.
+
+    A send that a client does not take within `SEND_SECONDS` ends its connection; what the application sends after that
+    is dropped, so that no thread waits for somebody who is gone. Header names with an underscore are dropped: WSGI
+    cannot tell ``X_Forwarded_For`` from ``X-Forwarded-For``.
+    """
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if "headers" in scope:
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if b"_" not in name]
+        if scope["type"] != "http":
+            return await app(scope, receive, send)
+        gone = False
+
+        async def bounded_send(message: Message) -> None:
+            nonlocal gone
+            if gone:
+                return
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await send(message)
+            except (TimeoutError, OSError, RuntimeError):
+                gone = True
+
+        await app(scope, receive, bounded_send)
+        if gone:
+            raise ClientGone  # the server closes the connection, with whatever was asked for behind this
+
+    return wrapped
 
 
 def header(scope: Scope, name: bytes) -> bytes:

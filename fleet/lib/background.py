@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,19 @@ AT_ONCE = 8
 
 log = structlog.get_logger(__name__)
 _places = threading.BoundedSemaphore(AT_ONCE)
+
+
+def drain(seconds: float) -> bool:
+    """Wait until what was begun has ended; whether it has. Called when the process is asked to stop."""
+    deadline = time.monotonic() + seconds
+    got = 0
+    for _ in range(AT_ONCE):
+        if not _places.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            break
+        got += 1
+    for _ in range(got):
+        _places.release()
+    return got == AT_ONCE
 
 
 def run(function: Callable[..., Any], *args: Any) -> bool:

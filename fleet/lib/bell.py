@@ -41,12 +41,16 @@ class Bell:
                 time.sleep(AFTER_FAILURE)  # beat finds what was not announced
 
 
+MOST_WAITING = 100
 _sender = ThreadPoolExecutor(1, thread_name_prefix="announce")
+_room = threading.BoundedSemaphore(MOST_WAITING)
 
 
 def announce(task: str, *args: Any, expires: float = 60) -> None:
     """Send a task by its name, beside whoever asks: Redis is never waited for. Beat finds what was not announced."""
-    _sender.submit(_send, task, args, expires)
+    if not _room.acquire(blocking=False):
+        return  # Redis hangs: beat finds it
+    _sender.submit(_send, task, args, expires).add_done_callback(lambda _: _room.release())
 
 
 def _send(task: str, args: tuple[Any, ...], expires: float) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 from uuid import UUID
+
+_INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+_JOINERS = ("\u200c", "\u200d")
 
 
 def id_of(words: str) -> int:
@@ -20,5 +24,15 @@ def uuid_of(value: Any) -> UUID | None:
 
 
 def name_of(words: str, longest: int) -> str:
-    """A text without blanks around it, and without NUL, which PostgreSQL does not store."""
-    return words.replace("\x00", "").strip()[:longest]
+    """A text in one Unicode form (NFC), without blanks around it and without NUL, which PostgreSQL does not store."""
+    return unicodedata.normalize("NFC", words.replace("\x00", "")).strip()[:longest]
+
+
+def clean_name(text: str) -> str:
+    """A name in one line: NFC, without invisible and control characters, with single blanks.
+
+    Of the format characters the joiners stay between letters, where scripts and emoji need them.
+    """
+    text = unicodedata.normalize("NFC", text)
+    kept = [c for c in text if unicodedata.category(c) not in _INVISIBLE or c in _JOINERS]
+    return " ".join("".join(kept).split()).strip("".join(_JOINERS) + " ")

@@ -50,7 +50,8 @@ def logging_config(level: str, layout: str, file: str) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     # Requests have a log of their own, which names routes instead of paths; tasks are told of when they fail.
     logging.getLogger("django.request").setLevel(logging.ERROR)
-    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    for name in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

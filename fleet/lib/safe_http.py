@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import json as json_of
+import queue
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,6 +26,21 @@ from fleet.lib.outbound import Answer, Forbidden, OutboundError
 PORTS = (80, 443, 8080, 8443)
 LARGEST_ANSWER = 100_000
 LONGEST_URL = 2_000
+MOST_ADDRESSES = 8
+DENIED = [
+    ipaddress.ip_network(text)
+    for text in (
+        # IANA's special-purpose registries of IPv4 and IPv6 addresses, whatever the interpreter's table says.
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24",
+        "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        "::/127", "64:ff9b:1::/48", "100::/63", "2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3fff::/20",
+        "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+        # Clouds answer their machines' questions about themselves at these public addresses.
+        "168.63.129.16/32",
+    )
+]  # fmt: skip
+_lookups = threading.BoundedSemaphore(32)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -110,6 +127,8 @@ def _allowed(host: str, port: int) -> bool:
 
 def is_public(address: _Address) -> bool:
     """Whether an address is one of the public Internet, also where another is wrapped in it."""
+    if any(address in network for network in DENIED if network.version == address.version):
+        return False
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None and address in _NAT64:
@@ -121,6 +140,34 @@ def is_public(address: _Address) -> bool:
         if address.teredo is not None or address.is_site_local:
             return False
     return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _resolve(host: str, port: int, seconds: float) -> list[str]:
+    """The addresses of a name, each once, at most `MOST_ADDRESSES`; the system's resolver itself knows no deadline.
+
+    Raises:
+        httpcore.ConnectTimeout: no answer in time. httpcore.ConnectError: the name is not known.
+    """
+    if not _lookups.acquire(timeout=seconds):
+        raise httpcore.ConnectTimeout("too many names are being looked up")
+    answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answer.put(error)
+        finally:
+            _lookups.release()
+
+    threading.Thread(target=look_up, daemon=True, name="resolve").start()
+    try:
+        found = answer.get(timeout=seconds)
+    except queue.Empty:
+        raise httpcore.ConnectTimeout(f"the name server does not answer for {host}") from None
+    if isinstance(found, Exception):
+        raise httpcore.ConnectError(f"{host} is not known") from found
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))[:MOST_ADDRESSES]
 
 
 class _Backend(httpcore.SyncBackend):
@@ -137,16 +184,21 @@ class _Backend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
-        """Resolve once, check all, connect to the first."""
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(f"{host} is not known") from error
-        addresses = [str(entry[4][0]) for entry in found]
+        """Resolve once, check all, connect to the first that answers."""
+        addresses = _resolve(host, port, self._left())
         if not _allowed(host, port) and not all(is_public(ipaddress.ip_address(a.split("%")[0])) for a in addresses):
             raise Forbidden(f"{host} is not an address of the public Internet.")
-        stream = super().connect_tcp(addresses[0], port, self._left(), local_address, socket_options)
-        return _Stream(stream, self._left)
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for number, address in enumerate(addresses):
+            left = self._left()
+            share = left if number + 1 == len(addresses) else left / 2
+            try:
+                stream = super().connect_tcp(address, port, share, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return _Stream(stream, self._left)
+        raise failure
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
         """Never."""

@@ -36,7 +36,18 @@ document.addEventListener("keydown", (event) => {
 const csrf = () => document.querySelector<HTMLInputElement>("input[name=csrfmiddlewaretoken]")?.value ?? "";
 
 async function acknowledgeOne(id: number): Promise<void> {
-  await fetch(`/api/v1/alerts/${id}/acknowledge`, { method: "POST", headers: { "X-CSRFToken": csrf() } });
+  let why = "the portal cannot be reached";
+  try {
+    const answer = await fetch(`/api/v1/alerts/${id}/acknowledge`, { method: "POST", headers: { "X-CSRFToken": csrf() } });
+    if (answer.ok) return;
+    why = ((await answer.json()) as { detail?: string }).detail ?? `error ${answer.status}`;
+  } catch {
+    // Said below.
+  }
+  const banner = document.querySelector<HTMLElement>("[data-banner]");
+  if (!banner) return;
+  banner.textContent = `The alert was not acknowledged: ${why}`;
+  banner.hidden = false;
 }
 
 let waiting = 0;
@@ -44,8 +55,8 @@ let asked = 0;
 async function refresh(): Promise<void> {
   waiting = 0;
   asked = Date.now();
-  const answer = await fetch(location.href);
-  if (!answer.ok || !inbox) return;
+  const answer = await fetch(location.href).catch(() => null); // without a network the list stays as it is
+  if (!answer?.ok || !inbox) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const chosen = new Set(rows().filter((r) => r.querySelector<HTMLInputElement>("input[type=checkbox]")?.checked).map((r) => r.dataset["alert"]));
   const focused = (document.activeElement as HTMLElement | null)?.dataset["alert"];

@@ -50,9 +50,14 @@ function take(alert: AlertNews): void {
 // What happened between the making of the page and now, or while the stream was away, is found by asking.
 async function recount(): Promise<void> {
   counting = 0;
-  const answer = await fetch("/api/v1/alerts/count");
-  if (!answer.ok) return;
-  const found = ((await answer.json()) as { open: number }).open;
+  let found: number;
+  try {
+    const answer = await fetch("/api/v1/alerts/count");
+    if (!answer.ok) return;
+    found = ((await answer.json()) as { open: number }).open;
+  } catch {
+    return; // the portal is away: the stream says when it is back, and then it is counted again
+  }
   if (found === count) return;
   count = found;
   showCount();

@@ -12,7 +12,8 @@ export async function drawHistory(
   place: HTMLElement, vehicle: number, signals: string[], from: number, to: number, spans: Span[],
 ): Promise<string> {
   const query = new URLSearchParams({ signals: signals.join(","), from: String(from), to: String(to), points: String(POINTS) });
-  const answer = await fetch(`/api/v1/vehicles/${vehicle}/history?${query}`);
+  const answer = await fetch(`/api/v1/vehicles/${vehicle}/history?${query}`).catch(() => null);
+  if (!answer) return "The readings could not be loaded: the portal cannot be reached.";
   if (!answer.ok) return `The readings could not be loaded (${answer.status}).`;
   const history = (await answer.json()) as { times: number[]; resolution: string; series: Record<string, { unit: string; avg?: (number | null)[] }> };
   place.replaceChildren();

@@ -97,9 +97,15 @@ async function loadHistory(): Promise<void> {
   const query = new URLSearchParams({
     signals: [...charts.keys()].join(","), from: String(end - span), to: String(end + 60), points: String(POINTS),
   });
-  const answer = await fetch(`/api/v1/vehicles/${vehicle}/history?${query}`);
+  let answer: Response;
+  try {
+    answer = await fetch(`/api/v1/vehicles/${vehicle}/history?${query}`);
+  } catch {
+    note.textContent = "History could not be loaded: the portal cannot be reached.";
+    return;
+  }
   if (!answer.ok) {
-    note.textContent = `The past could not be loaded (${answer.status}); live values go on.`;
+    note.textContent = `History could not be loaded (${answer.status}). Live values continue.`;
     return;
   }
   const history = await answer.json();
@@ -165,24 +171,31 @@ function draw(now: number): void {
 }
 
 // A signal that the page did not know when it was made: ask for it once, then reload the table's part.
+const ASK_AGAIN_MS = 5_000;
 let asking = false;
 async function refreshUnits(): Promise<void> {
   if (asking) return;
   asking = true;
-  const answer = await fetch(`/api/v1/vehicles/${vehicle}/latest`);
-  if (answer.ok) {
-    const latest: { signals: Record<string, { value: unknown; unit: string; time: string; source: string }> } = await answer.json();
-    for (const [signal, reading] of Object.entries(latest.signals)) {
-      if (rows.has(signal)) continue;
-      addRow(signal, reading.unit, reading.source);
-      // What a maker's cloud told may be all that it tells for hours.
-      show(signal, reading.value, Date.parse(reading.time) / 1000);
+  try {
+    const answer = await fetch(`/api/v1/vehicles/${vehicle}/latest`);
+    if (answer.ok) {
+      const latest: { signals: Record<string, { value: unknown; unit: string; time: string; source: string }> } = await answer.json();
+      for (const [signal, reading] of Object.entries(latest.signals)) {
+        if (rows.has(signal)) continue;
+        addRow(signal, reading.unit, reading.source);
+        // What a maker's cloud told may be all that it tells for hours.
+        show(signal, reading.value, Date.parse(reading.time) / 1000);
+      }
+      chooseCharts([...rows.keys()]);
+      await loadHistory();
     }
-    chooseCharts([...rows.keys()]);
-    await loadHistory();
+    unknown.clear();
+  } catch {
+    // The network is away: the signal stays unknown, and is asked for again in a while.
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+  } finally {
+    asking = false;
   }
-  unknown.clear();
-  asking = false;
 }
 
 function addRow(signal: string, unit: string, source: string): void {

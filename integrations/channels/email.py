@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from alerts.channels import Message, Undelivered
 from alerts.models import Channel, Recipient
+from fleet.accounts.memberships import ensure_may_write_to
 from fleet.accounts.models import User
 from fleet.lib.errors import MotorpoolError
 
@@ -137,8 +138,9 @@ def ask(recipient: Recipient) -> None:
     token = signing.dumps([recipient.channel_id, recipient.address], salt=CONFIRM)
     organization = recipient.channel.organization
     context = {"organization": organization, "url": f"{settings.BASE_URL}/alerts/confirm/{token}"}
+    ensure_may_write_to(recipient.address, recipient.channel.organization_id)
     mail = EmailMultiAlternatives(
-        subject=f"Alerts of {organization.name}: please confirm"[:200],
+        subject=" ".join(f"Alerts of {organization.name}: please confirm".split())[:200],
         body=render_to_string("messages/confirm.txt", context), to=[recipient.address],
     )  # fmt: skip
     mail.send(fail_silently=True)

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -70,6 +71,7 @@ def subscribe(organization: Organization, user: User, endpoint: str, p256dh: str
     """
     try:
         safe_http.check(endpoint)
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), _bytes(p256dh))
         if len(_bytes(p256dh)) != 65 or len(_bytes(auth)) != 16:
             raise ValueError
     except (Forbidden, ValueError):

@@ -10,6 +10,7 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from fleet.accounts.models import secret_hash
 from fleet.lib import socket_messages
 from fleet.lib.errors import MotorpoolError
 from telemetry.commands import queue
@@ -32,8 +33,11 @@ class AgentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.agents = agents
         self.device_id = 0
         self.vehicle_id = 0
+        self.key_digest = b""
         self._sender: Sender | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Future[None] | None = None
+        """Kept, or the loop may forget it while it is under way."""
 
     async def connect(self) -> None:
         """Take a device key in the Authorization header; refuse the handshake without a valid one."""
@@ -42,13 +46,14 @@ class AgentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         key = key.strip()
         if scheme.lower() == "bearer" and key.startswith(Device.PREFIX) and len(key) < 200:
             self._sender = await _in_thread(find_sender)(key)
+            self.key_digest = secret_hash(key)
         if self._sender is None:
             await self.close()
             return
         self.device_id = self._sender.device_id
         await self.accept()
         loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(HELLO_SECONDS, lambda: asyncio.ensure_future(self.close(4408)))
+        self._deadline = loop.call_later(HELLO_SECONDS, lambda: self._close_later(4408))
 
     async def disconnect(self, code: int) -> None:
         """Leave."""
@@ -115,6 +120,9 @@ class AgentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             assert self._sender is not None
             organization_id = self._sender.organization_id
             await _in_thread(queue.report)(organization_id=organization_id, vehicle_id=vehicle_id, settings=settings)
+
+    def _close_later(self, code: int) -> None:
+        self._closing = asyncio.ensure_future(self.close(code))
 
     async def _say(self, message: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(message))

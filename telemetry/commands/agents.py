@@ -18,8 +18,8 @@ from telemetry.models import Command
 from vehicles.models import Device
 
 LOOK_SECONDS = 0.5
-CHECK_SECONDS = 5.0
-"""How soon a revoked key's socket closes."""
+CHECK_SECONDS = 2.0
+"""How soon the socket of a key that was revoked or replaced closes."""
 
 log = structlog.get_logger(__name__)
 _in_thread = functools.partial(database_sync_to_async, thread_sensitive=False)
@@ -30,6 +30,8 @@ class Agent(Protocol):
 
     device_id: int
     vehicle_id: int
+    key_digest: bytes
+    """SHA-256 of the key that it came with: a key that was replaced is no key any more."""
 
     async def carry_out(self, command: Command) -> None:
         """Send it a command."""
@@ -83,12 +85,13 @@ class Agents:
                 await by_vehicle[command.vehicle_id].carry_out(command)
 
     async def _dismiss_revoked(self) -> None:
-        ids = {agent.device_id for agent in self._connected}
-        valid = await _in_thread(_still_valid)(ids)
-        for agent in [agent for agent in self._connected if agent.device_id not in valid]:
+        digests = {agent.key_digest for agent in self._connected}
+        valid = await _in_thread(_still_valid)(digests)
+        for agent in [agent for agent in self._connected if agent.key_digest not in valid]:
             self.leave(agent)
             await agent.dismiss()
 
 
-def _still_valid(device_ids: set[int]) -> set[int]:
-    return set(Device.objects.filter(pk__in=device_ids, revoked_at=None).values_list("pk", flat=True))
+def _still_valid(digests: set[bytes]) -> set[bytes]:
+    rows = Device.objects.filter(sha256__in=digests, revoked_at=None).values_list("sha256", flat=True)
+    return {bytes(digest) for digest in rows}

@@ -85,7 +85,7 @@ class Commands(generics.ListAPIView[Command]):
 
     def get_queryset(self) -> Any:
         organization = access(self.request).organization
-        queue.expire()
+        queue.expire(organization.pk)
         commands = organization.commands.select_related("user")
         named = self.request.query_params.get("vehicle")
         return commands.filter(vehicle=find_vehicle(organization, named)) if named else commands
@@ -102,7 +102,7 @@ class CommandDetail(APIView):
     @extend_schema(responses=CommandOutput)
     def get(self, request: Request, command_id: Any) -> Response:
         """The command."""
-        queue.expire()
+        queue.expire(access(request).organization.pk)
         command = access(request).organization.commands.select_related("user").filter(pk=command_id).first()
         if command is None:
             raise NotFound

@@ -21,7 +21,7 @@ from fleet.accounts.models import User
 from fleet.accounts.services import audit
 from fleet.lib.errors import MotorpoolError
 from fleet.lib.ids import uuid_of
-from telemetry.commands import carriers, trouble_codes
+from telemetry.commands import carriers, results, trouble_codes
 from telemetry.models import Command, CommandState, VehicleSettings
 from telemetry.selectors import latest_of
 from vehicles.models import Vehicle
@@ -152,8 +152,15 @@ def finish(*, command_id: str, vehicle_id: int, succeeded: bool, result: Any, de
     known = uuid_of(command_id)
     if known is None:
         return False
-    state = CommandState.SUCCEEDED if succeeded else CommandState.FAILED
+    result_given = result is not None
     with transaction.atomic():
+        command = Command.objects.filter(pk=known, vehicle_id=vehicle_id, state=CommandState.SENT).first()
+        if command is None:
+            return False
+        result = results.checked(command.type, result)
+        if succeeded and result is None and result_given:
+            succeeded, detail = False, "The agent's answer does not have the form of a result of this command."
+        state = CommandState.SUCCEEDED if succeeded else CommandState.FAILED
         changed = Command.objects.filter(pk=known, vehicle_id=vehicle_id, state=CommandState.SENT).update(
             state=state, result=result, detail=detail[:500], finished_at=timezone.now()
         )
@@ -169,10 +176,11 @@ def finish(*, command_id: str, vehicle_id: int, succeeded: bool, result: Any, de
     return True
 
 
-def expire() -> int:
-    """Time out what was not sent or not answered in time; returns how many."""
+def expire(organization_id: int | None = None) -> int:
+    """Time out what was not sent or not answered in time, of one organization or of all; returns how many."""
+    mine = {} if organization_id is None else {"organization_id": organization_id}
     return Command.objects.filter(
-        state__in=(CommandState.QUEUED, CommandState.SENT), expires_at__lte=timezone.now()
+        state__in=(CommandState.QUEUED, CommandState.SENT), expires_at__lte=timezone.now(), **mine
     ).update(
         state=CommandState.TIMED_OUT,
         finished_at=F("expires_at"),

@@ -59,7 +59,7 @@ class CommandPage(MemberRequired, View):
 
     def page(self, request: HttpRequest, vehicle: Vehicle, status: int = 200) -> HttpResponse:
         """The page as it is now."""
-        queue.expire()
+        queue.expire(vehicle.organization_id)
         commands = list(vehicle.commands.filter(type__in=self.actions).select_related("user")[:SHOWN])
         context = {
             "vehicle": vehicle,

@@ -47,8 +47,7 @@ MOST_NEW_SIGNALS = 4_096
 class Forgotten(MotorpoolError):
     """A name that was just looked up was dropped from memory by a flood of others (503: nothing was stored)."""
 
-    status = 503
-    code = "unavailable"
+    status, code = 503, "unavailable"
 
     def __init__(self) -> None:
         super().__init__("Too many names at once; send it again shortly.")
@@ -98,8 +97,8 @@ def wanted_names(parts: Sequence[Part], names: OrganizationNames, sender: Sender
         undecided = bool(names.undecided) and not names.undecided.isdisjoint(part.signals)
         if part.frames and (undecided or names.columns_of(part.signals) is None):
             for index, name in enumerate(part.signals):
-                unknown = name not in names.refused or name in names.undecided
-                if name not in names.signals and unknown and not wanted.signals.get(name):
+                unknown = not names.knows(name) or name in names.undecided
+                if unknown and not wanted.signals.get(name):
                     wanted.signals[name] = _kind_of(part, index + 1)
     if len(wanted.signals) > MOST_NEW_SIGNALS:
         raise TooLarge(f"A request may bring {MOST_NEW_SIGNALS} signals that were not used lately; send several.")

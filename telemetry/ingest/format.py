@@ -16,6 +16,8 @@ from fleet.lib.errors import MotorpoolError
 
 MOST_FRAMES = 10_000
 MOST_SIGNALS = 1_024
+MOST_SETS = 500
+"""Different sets of signals in one request: each is kept."""
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", re.ASCII)
 
@@ -177,6 +179,12 @@ def _check(body: Body) -> None:
         if len(row.values) > MOST_SIGNALS:
             raise TooLarge(f"A row may name {MOST_SIGNALS} signals; row {index} names {len(row.values)}.")
         _check_source(row.source, f"$.rows[{index}]")
+    sets = len({tuple(block.signals) for block in body.blocks} | {tuple(row.values) for row in body.rows})
+    if sets > MOST_SETS:
+        raise TooLarge(
+            f"A request may hold {MOST_SETS} different sets of signals; this one holds {sets}. Send null for what a "
+            "frame does not have."
+        )
     if frames > MOST_FRAMES:
         raise TooLarge(f"A request may hold {MOST_FRAMES} frames; this one holds {frames}. Send several.")
 

@@ -31,15 +31,16 @@ from vehicles.access import find_vehicle_ids
 from vehicles.models import Device
 
 R = TypeVar("R")
-
 MOST_REFUSED = 10_000
+MOST_NAMES = 50_000
+"""Names in the sets of signals that are remembered of one organization."""
+IDLE_SECONDS = 300.0
+"""What an organization's requests used is forgotten after so long without one."""
+MALFORMED = ("unknown_signal", "Signal names are lower-case words joined by dots, such as engine.rpm.")
 LARGEST_VALUE = 1e15
 """Bound of signals without a range: sums of what the store holds must stay finite."""
 SOURCE_QUOTA = 200
-NUMBER_IN_QUOTES = (
-    "A number in quotes does not tell whether a new signal takes numbers or text: send it without quotes, or let an "
-    "administrator add the signal."
-)
+NUMBER_IN_QUOTES = "A number in quotes leaves a new signal's kind open: send it without quotes, or add the signal."
 _threads = ThreadPoolExecutor(2, thread_name_prefix="names")
 
 
@@ -52,7 +53,6 @@ class Sender:
     vehicles: frozenset[int] | None
 
     def may_write(self, vehicle_id: int) -> bool:
-        """Whether the device may write the vehicle."""
         return self.vehicles is None or vehicle_id in self.vehicles
 
     @property
@@ -111,18 +111,25 @@ class OrganizationNames:
     vehicles: Remembered[str, int | None] = field(default_factory=Remembered)
     """Identifier to id; an unknown one is not trusted, so that it is asked for again."""
     columns: dict[tuple[str, ...], Columns] = field(default_factory=dict)
+    remembered_names: int = 0
     loaded_at: float = 0.0
+
+    def knows(self, name: str) -> bool:
+        """Whether it is known what a name means, or that it means nothing."""
+        return name in self.signals or name in self.refused or not catalog.well_formed(name)
 
     def columns_of(self, names: list[str]) -> Columns | None:
         """The signals of a block, None where one of them has to be looked up."""
         key = tuple(names)
         known = self.columns.get(key)
-        if known is None and all(name in self.signals or name in self.refused for name in names):
+        if known is None and all(self.knows(name) for name in names):
             known = _columns(self, names)
-            if not self.undecided.isdisjoint(names):
-                return known
-            if len(self.columns) > 1_000:
+            if known.unknown:
+                return known  # names that nobody knows are not kept: there is no end to them
+            self.remembered_names += len(names)
+            if self.remembered_names > MOST_NAMES:
                 self.columns.clear()
+                self.remembered_names = len(names)
             self.columns[key] = known
         return known
 
@@ -136,6 +143,8 @@ def organization_names(organization_id: int) -> OrganizationNames:
     names = _organizations.get(organization_id)
     now = time.monotonic()
     if names is None or now - names.loaded_at > 60:
+        for idle in [pk for pk, entry in list(_organizations.items()) if now - entry.loaded_at > IDLE_SECONDS]:
+            _organizations.pop(idle, None)
         names = OrganizationNames(organization_id, loaded_at=now)
         _organizations[organization_id] = names
     return names
@@ -220,10 +229,7 @@ def _load_signals(names: OrganizationNames, wanted: dict[str, str]) -> None:
     if len(names.refused) > MOST_REFUSED:
         names.refused.clear()
     for name in fresh:
-        if not catalog.well_formed(name):
-            reason = "Signal names are lower-case words joined by dots, such as engine.rpm."
-            names.refused[name] = ("unknown_signal", reason)
-        elif not organization.allow_new_signals:
+        if not organization.allow_new_signals:
             names.refused[name] = ("unknown_signal", "The organization does not take signals that it does not know.")
         elif not wanted[name]:
             names.refused[name] = ("wrong_type", NUMBER_IN_QUOTES)
@@ -261,7 +267,7 @@ def _columns(names: OrganizationNames, wanted: Iterable[str]) -> Columns:
     for index, name in enumerate(wanted):
         signal = names.signals.get(name)
         if signal is None:
-            unknown[index] = names.refused[name]
+            unknown[index] = names.refused.get(name, MALFORMED)
         elif signal.kind in ("text", "enum"):
             texts.append((signal.id, index))
         else:

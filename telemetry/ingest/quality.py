@@ -10,6 +10,7 @@ columns concerned, none where a block has no such column; only what is left out 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -29,11 +30,17 @@ MAX_SPEED_M_S = 500 / 3.6
 JUMP_SLACK_M = 500.0
 """Two fixes may differ by so much beside: reflections between houses, a receiver that wakes."""
 MOST_FIXES = 100_000
-MOST_JUMPS = 10_000
+MOST_JUMPS = 100
+"""So many refused positions of each source are remembered, of so many sources:"""
+MOST_JUMPED = 10_000
+HALVES_APART_US = 10_000_000
+"""Latitude and longitude of two messages belong together if they are no further apart."""
 
 Flags = NDArray[np.bool_]
 Key = tuple[int, int]
 """Vehicle and source."""
+Fix = tuple[int, float, float]
+"""Microseconds and degrees."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class _Fix:
     time: int
     latitude: float
     longitude: float
-    suspect: tuple[int, float, float] | None = None
+    suspect: Fix | None = None
 
 
 class Positions:
@@ -120,7 +127,8 @@ class Positions:
 
     def __init__(self) -> None:
         self._fixes: OrderedDict[Key, _Fix] = OrderedDict()
-        self._jumps: OrderedDict[tuple[Key, int], None] = OrderedDict()
+        self._jumps: OrderedDict[Key, OrderedDict[Fix, None]] = OrderedDict()
+        self._halves: OrderedDict[tuple[Key, bool], tuple[int, float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def jumps(self, key: Key, times: Times, latitudes: Values, longitudes: Values) -> Flags | None:
@@ -136,81 +144,86 @@ class Positions:
         if not len(rows):
             return None
         with self._lock:
-            bad = self._judge(key, times[rows], latitudes[rows], longitudes[rows])
-        if bad is None:
-            return None
-        found = np.zeros(len(times), bool)
-        found[rows[bad]] = True
-        return found
+            bad = self._judge(key, times[rows], np.stack([latitudes[rows], longitudes[rows]]))
+        return _spread(bad, rows, len(times))
 
-    def _judge(self, key: Key, times: Times, latitudes: Values, longitudes: Values) -> Flags | None:
+    def half_jumps(self, key: Key, times: Times, halves: Values, latitude: bool) -> Flags | None:
+        """The same for a block that has one coordinate: the other one came in another message, not long ago.
+
+        Args:
+            times: (frames,), microseconds, ascending; ``halves``: (frames,), degrees, NaN for none.
+            latitude: which one it is.
+        """
+        rows = np.flatnonzero(~np.isnan(halves))
+        if not len(rows):
+            return None
+        bad = None
+        with self._lock:
+            other = self._halves.get((key, not latitude))
+            if other is not None:
+                near = rows[np.abs(times[rows] - other[0]) <= HALVES_APART_US]
+                pair = [halves[near], np.full(len(near), other[1])]
+                points = np.stack(pair if latitude else pair[::-1])
+                bad = _spread(self._judge(key, times[near], points), near, len(times)) if len(near) else None
+            good = rows if bad is None else rows[~bad[rows]]
+            if len(good):
+                self._halves[key, latitude] = (int(times[good[-1]]), float(halves[good[-1]]))
+                self._halves.move_to_end((key, latitude))
+                if len(self._halves) > MOST_FIXES:
+                    self._halves.popitem(last=False)
+        return bad
+
+    def _judge(self, key: Key, times: Times, points: Values) -> Flags | None:
+        """(n,) for points of (2, n): latitudes and longitudes; None where all are reached."""
         known = self._fixes.get(key)
-        first = known is None or int(times[0]) <= known.time
-        start = 0 if first else 1
-        points = np.stack([latitudes, longitudes])
-        when = times
-        if known is not None and not first:
-            points = np.concatenate([[[known.latitude], [known.longitude]], points], axis=1)
+        when, where = times, points
+        if known is not None:
             when = np.concatenate([[known.time], times])
-        far = _unreachable(when, points)
-        if not far.any() and (known is None or known.suspect is None):
-            self._remember(key, known, when, points)
-            return self._known_jumps(key, times)
-        good = self._walk(known, when, points, start)
+            where = np.concatenate([[[known.latitude], [known.longitude]], points], axis=1)
+        start = len(when) - len(times)
+        far = _unreachable(when, where)
+        refused = self._refused_before(key, times, points)
+        if not far.any() and refused is None and (known is None or known.suspect is None):
+            self._keep(key, known, _Fix(int(times[-1]), *points[:, -1].tolist()))
+            return None
+        good = _walk(known, when, where, far, start)
         bad: Flags = ~good
-        for moment in times[bad].tolist():
-            self._jumps[key, moment] = None
-        while len(self._jumps) > MOST_JUMPS:
-            self._jumps.popitem(last=False)
-        again = self._known_jumps(key, times)
-        if again is not None:
-            bad |= again
-        last = np.flatnonzero(good)
-        suspect = None
-        if bad[-1]:
-            suspect = (int(times[-1]), float(latitudes[-1]), float(longitudes[-1]))
+        self._note(key, times[bad], points[:, bad])
+        if refused is not None:
+            bad |= refused
+        suspect = (int(times[-1]), *points[:, -1].tolist()) if bad[-1] else None
+        last = np.flatnonzero(~bad)
         if len(last):
             row = int(last[-1])
-            self._keep(key, known, _Fix(int(times[row]), float(latitudes[row]), float(longitudes[row]), suspect))
+            self._keep(key, known, _Fix(int(times[row]), float(points[0, row]), float(points[1, row]), suspect))
         elif known is not None:
             known.suspect = suspect or known.suspect
         return bad if bad.any() else None
 
-    def _walk(self, known: _Fix | None, when: Times, points: Values, start: int) -> Flags:
-        """Fix after fix, only where something jumps: a suspect that the next one agrees with is the new place."""
-        good = np.ones(len(when) - start, bool)
-        believed = (int(when[0]), *points[:, 0].tolist())
-        suspect = known.suspect if known is not None and start else None
-        for i in range(1, len(when)):
-            here = (int(when[i]), *points[:, i].tolist())
-            if _reachable(believed, here) or (suspect is not None and _reachable(suspect, here)):
-                if suspect is not None and not _reachable(believed, here):
-                    self._believe(good, when, suspect, start)
-                believed, suspect = here, None
-            else:
-                good[i - start] = False
-                suspect = here
-        return good
+    def _note(self, key: Key, times: Times, points: Values) -> None:
+        """Keep the verdict on some positions."""
+        if not len(times):
+            return
+        mine = self._jumps.setdefault(key, OrderedDict())
+        self._jumps.move_to_end(key)
+        newest = slice(-MOST_JUMPS, None)
+        for jump in zip(times[newest].tolist(), *points[:, newest].tolist(), strict=True):
+            mine[jump] = None
+        while len(mine) > MOST_JUMPS:
+            mine.popitem(last=False)
+        if len(self._jumps) > MOST_JUMPED:
+            self._jumps.popitem(last=False)
 
-    def _believe(self, good: Flags, when: Times, suspect: tuple[int, float, float], start: int) -> None:
-        """The suspect of the same block is a place after all."""
-        row = int(np.searchsorted(when, suspect[0]))
-        if row >= start and row < len(when) and int(when[row]) == suspect[0]:
-            good[row - start] = True
-
-    def _known_jumps(self, key: Key, times: Times) -> Flags | None:
+    def _refused_before(self, key: Key, times: Times, points: Values) -> Flags | None:
         """Positions that were judged before and come again."""
-        if not self._jumps:
+        mine = self._jumps.get(key)
+        if not mine:
             return None
-        if len(times) > len(self._jumps):
-            mine = np.array([moment for other, moment in self._jumps if other == key], np.int64)
-            found: Flags = np.isin(times, mine) if len(mine) else np.zeros(len(times), bool)
-        else:
-            found = np.array([(key, moment) in self._jumps for moment in times.tolist()], bool)
+        jumps = np.array(list(mine))
+        found: Flags = np.isin(times, jumps[:, 0].astype(np.int64))
+        for row in np.flatnonzero(found).tolist():
+            found[row] = (int(times[row]), *points[:, row].tolist()) in mine
         return found if found.any() else None
-
-    def _remember(self, key: Key, known: _Fix | None, when: Times, points: Values) -> None:
-        self._keep(key, known, _Fix(int(when[-1]), float(points[0, -1]), float(points[1, -1])))
 
     def _keep(self, key: Key, known: _Fix | None, fix: _Fix) -> None:
         if known is not None and fix.time < known.time:
@@ -219,6 +232,46 @@ class Positions:
         self._fixes.move_to_end(key)
         if len(self._fixes) > MOST_FIXES:
             self._fixes.popitem(last=False)
+
+
+def _spread(bad: Flags | None, rows: NDArray[np.intp], count: int) -> Flags | None:
+    """A verdict on some rows as one on all."""
+    if bad is None:
+        return None
+    found = np.zeros(count, bool)
+    found[rows[bad]] = True
+    return found
+
+
+def _walk(known: _Fix | None, when: Times, where: Values, far: Flags, start: int) -> Flags:
+    """(n - start,): which fixes count; fix after fix only from where something jumps to where two agree.
+
+    A suspect that the next one agrees with is the new place.
+    """
+    good = np.ones(len(when) - start, bool)
+    edges = np.flatnonzero(far) + 1
+    suspect = known.suspect if known is not None else None
+    suspect_row = -1
+    i = 1 if suspect is not None else int(edges[0]) if len(edges) else len(when)
+    believed = _fix_at(when, where, i - 1) if i < len(when) else None
+    while i < len(when) and believed is not None:
+        here = _fix_at(when, where, i)
+        if _reachable(believed, here) or (suspect is not None and _reachable(suspect, here)):
+            if suspect_row >= start and not _reachable(believed, here):
+                good[suspect_row - start] = True
+            suspect, suspect_row = None, -1
+            following = edges[np.searchsorted(edges, i, side="right") :]
+            i = int(following[0]) if len(following) else len(when)
+            believed = _fix_at(when, where, i - 1)
+        else:
+            good[i - start] = False
+            suspect, suspect_row = here, i
+            i += 1
+    return good
+
+
+def _fix_at(when: Times, where: Values, row: int) -> Fix:
+    return (int(when[row]), float(where[0, row]), float(where[1, row]))
 
 
 def _unreachable(times: Times, points: Values) -> Flags:
@@ -231,9 +284,13 @@ def _unreachable(times: Times, points: Values) -> Flags:
     return far
 
 
-def _reachable(one: tuple[int, float, float], other: tuple[int, float, float]) -> bool:
-    times = np.array([one[0], other[0]], np.int64)
-    return not bool(_unreachable(times, np.array([[one[1], other[1]], [one[2], other[2]]]))[0])
+def _reachable(one: Fix, other: Fix) -> bool:
+    """The same for two fixes."""
+    north, middle = math.radians(one[1]), math.radians(other[1])
+    half = math.sin((north - middle) / 2) ** 2
+    half += math.cos(north) * math.cos(middle) * math.sin(math.radians(one[2] - other[2]) / 2) ** 2
+    metres = 2 * EARTH_METRES * math.asin(min(1.0, math.sqrt(half)))
+    return metres <= JUMP_SLACK_M + MAX_SPEED_M_S * abs(one[0] - other[0]) / 1e6
 
 
 POSITIONS = Positions()

@@ -229,13 +229,13 @@ def _refuse_positions(cells: Cells, key: tuple[int, int], halves: NDArray[np.boo
     none = quality.no_position(values, position, halves)
     if none is not None:
         refuse(none, "no_position", NO_POSITION)
-    if not position.both:
-        return
-    latitudes, longitudes = values[:, position.latitude], values[:, position.longitude]
     order = None if len(times) < 2 or (times[1:] >= times[:-1]).all() else np.argsort(times, kind="stable")
-    if order is not None:
-        times, latitudes, longitudes = times[order], latitudes[order], longitudes[order]
-    jumps = quality.POSITIONS.jumps(key, times, latitudes, longitudes)
+    columns = values[:, places] if order is None else values[order][:, places]
+    times = times if order is None else times[order]
+    if position.both:
+        jumps = quality.POSITIONS.jumps(key, times, columns[:, 0], columns[:, 1])
+    else:
+        jumps = quality.POSITIONS.half_jumps(key, times, columns[:, 0], position.latitude >= 0)
     if jumps is not None:
         if order is not None:
             sorted_jumps, jumps = jumps, np.zeros(len(times), bool)

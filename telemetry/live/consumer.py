@@ -41,6 +41,8 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._sender: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._code = 0
+        self._closing: asyncio.Future[None] | None = None
+        """Kept, or the loop may forget it while it is under way."""
 
     async def connect(self) -> None:
         """Take the handshake; without a credential the first message has to bring one."""
@@ -53,7 +55,7 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.accept(credentials.PROTOCOL if credentials.PROTOCOL in offered else None)
         if found is None:
             loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(AUTH_SECONDS, lambda: asyncio.ensure_future(self.close(4401)))
+            self._deadline = loop.call_later(AUTH_SECONDS, lambda: self._close_later(4401))
         else:
             await self._start(found)
 
@@ -92,7 +94,10 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if not self._code:
             self._code = code
             self.subscription = None
-            asyncio.ensure_future(self._close_now(code))
+            self._closing = asyncio.ensure_future(self._close_now(code))
+
+    def _close_later(self, code: int) -> None:
+        self._closing = asyncio.ensure_future(self.close(code))
 
     async def _start(self, found: credentials.Credential) -> None:
         if self.hub.count(found.user_id) >= MOST_SOCKETS:
@@ -120,9 +125,7 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         vehicles = _names(message.get("vehicles", "all"), "vehicles")
         signals = _names(message.get("signals", "all"), "signals")
         resume = message.get("resume", {})
-        if not isinstance(resume, dict) or not all(
-            isinstance(seq, int) and k.isascii() and k.isdecimal() and len(k) < 10 for k, seq in resume.items()
-        ):
+        if not isinstance(resume, dict) or len(resume) > MOST_NAMED or not all(map(_resumable, resume.items())):
             raise MotorpoolError("resume maps vehicle ids to the last seq that was received.")
         organization_id = self.credential.organization_id
         ids = await _in_thread(snapshot.resolve)(organization_id, vehicles)
@@ -164,6 +167,12 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         with contextlib.suppress(Exception):
             async with asyncio.timeout(2):
                 await self.close(code)
+
+
+def _resumable(entry: tuple[str, Any]) -> bool:
+    vehicle, seq = entry
+    named = vehicle.isascii() and vehicle.isdecimal() and len(vehicle) < 10
+    return named and type(seq) is int and 0 <= seq < 2**63
 
 
 def _names(value: Any, what: str) -> list[str] | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable
+from datetime import timedelta
 from importlib import import_module
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.core import signing
-from django.core.cache import cache
+from django.db import connection
 from django.http.cookie import parse_cookie
 from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken
@@ -21,10 +21,11 @@ from fleet.accounts.access import SESSION_KEY as ORGANIZATION_KEY
 from fleet.accounts.access import Access, find_access
 from fleet.accounts.authentication import NotAuthenticated, bearer_access
 from fleet.accounts.models import ApiToken, Membership, User, secret_hash
+from fleet.accounts.sessions import digest_of
+from telemetry.models import SocketTicket
 
 PROTOCOL = "motorpool.v1"
 TICKET_SECONDS = 30
-_TICKET_SALT = "motorpool.ws-ticket"
 
 
 class Credential(NamedTuple):
@@ -39,9 +40,21 @@ class Credential(NamedTuple):
     """Epoch seconds; 0 for never."""
 
 
-def ticket_create(access: Access) -> str:
-    """A ticket for one socket, good for `TICKET_SECONDS`."""
-    return signing.dumps([access.user.pk, access.organization.pk, secrets.token_urlsafe(16)], salt=_TICKET_SALT)
+def ticket_create(access: Access, *, session_key: str = "", bearer: str = "") -> str:
+    """A ticket for one socket, good for `TICKET_SECONDS` and no longer than what it was asked for with.
+
+    Args:
+        session_key: of the browser's session, where it asked; ``bearer``: the token, where a program did.
+    """
+    origin = of_bearer(bearer) if bearer else None
+    ticket = secrets.token_urlsafe(32)
+    SocketTicket.objects.filter(expires_at__lt=timezone.now()).delete()
+    SocketTicket.objects.create(
+        sha256=secret_hash(ticket), user=access.user, organization=access.organization, session_key=session_key,
+        token_id=origin.token_id if origin else 0, credential_expires=origin.expires if origin else 0.0,
+        expires_at=timezone.now() + timedelta(seconds=TICKET_SECONDS),
+    )  # fmt: skip
+    return ticket
 
 
 def of_scope(scope: dict[str, Any]) -> Credential | None:
@@ -106,6 +119,7 @@ def _session_store() -> Any:
 
 
 def _of_session(session_key: str) -> Credential | None:
+    session_key = digest_of(session_key)
     session = _session_store()(session_key)
     user_id = session.get(SESSION_KEY)
     if not user_id or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
@@ -121,15 +135,25 @@ def _of_session(session_key: str) -> Credential | None:
 
 
 def _of_ticket(ticket: str) -> Credential:
-    try:
-        user_id, organization_id, nonce = signing.loads(ticket, salt=_TICKET_SALT, max_age=TICKET_SECONDS)
-    except (signing.BadSignature, ValueError):
-        raise NotAuthenticated from None
+    with connection.cursor() as cursor:
+        # Whoever deletes it has it: it is used once, in whatever process.
+        cursor.execute(
+            "DELETE FROM telemetry_socketticket WHERE sha256 = %s AND expires_at > now()"
+            " RETURNING user_id, organization_id, session_key, token_id, credential_expires",
+            [secret_hash(ticket)],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise NotAuthenticated
+    user_id, organization_id, session_key, token_id, expires = row
     user = User.objects.filter(pk=user_id).first()
     access = find_access(user, organization_id) if user else None
-    if access is None or not cache.add(f"ws-ticket:{nonce}", 1, TICKET_SECONDS * 2):
+    if access is None:
         raise NotAuthenticated
-    return Credential(user_id, organization_id, access.user.password)
+    found = Credential(user_id, organization_id, access.user.password, session_key, token_id, expires)
+    if found not in still_valid([found]):
+        raise NotAuthenticated
+    return found
 
 
 def _our_origin(origin: str, host: str) -> bool:

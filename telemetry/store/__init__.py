@@ -9,6 +9,7 @@ from telemetry.store.connections import cursor, open_connection
 from telemetry.store.expiry import (
     delete_frames,
     delete_rollups,
+    delete_unused_signal_sets,
     drop_partitions,
     forget_progress,
     list_partitions,
@@ -56,6 +57,7 @@ __all__ = [
     "dead_list",
     "delete_frames",
     "delete_rollups",
+    "delete_unused_signal_sets",
     "drop_partitions",
     "forget_progress",
     "list_partitions",

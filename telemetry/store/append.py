@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -60,8 +60,9 @@ def append(connection: Connection[Any], dictionary: Connection[Any], blocks: lis
         else:
             for block in group:
                 suspect.setdefault((block.vehicle_id, block.source_id), []).append(block)
-    rows = [_rows_of(dictionary, block) for block in fresh]
-    rows += _merge_all(connection, dictionary, suspect, outcomes)
+    writes = [_frames_of(block) for block in fresh]
+    writes += _merge_all(connection, suspect, outcomes)
+    rows = _encode(dictionary, writes)
     if rows:
         with (
             connection.cursor() as cursor,
@@ -88,12 +89,30 @@ def _cannot_repeat(group: list[Block], prior: int | None) -> bool:
     return True
 
 
-def _rows_of(dictionary: Connection[Any], block: Block | Merged, key: tuple[int, int, int] | None = None) -> bytes:
-    organization_id, vehicle_id, source_id = key or (block.organization_id, block.vehicle_id, block.source_id)  # type: ignore[union-attr]
+class _Frames(NamedTuple):
+    """Frames that are to be written: organization, vehicle and source, and their arrays."""
+
+    key: tuple[int, int, int]
+    times: Times
+    signals: Ids
+    values: Values
+    texts: list[bytes | None] | None
+
+
+def _frames_of(block: Block | Merged, key: tuple[int, int, int] | None = None) -> _Frames:
+    own = key or (block.organization_id, block.vehicle_id, block.source_id)  # type: ignore[union-attr]
     signals, values = _without_empty_columns(block.signals, block.values)
-    set_id = SIGNAL_SETS.id_of(dictionary, signals)
     texts = None if block.texts is None else _encode_texts(block.text_signals, block.texts)
-    return frame_rows(organization_id, vehicle_id, source_id, set_id, block.times, values, texts)
+    return _Frames(own, block.times, signals, values, texts)
+
+
+def _encode(dictionary: Connection[Any], writes: list[_Frames]) -> list[bytes]:
+    """The rows of frames for COPY; all their signal sets are looked up at once."""
+    sets = SIGNAL_SETS.ids_of(dictionary, [frames.signals for frames in writes]) if writes else {}
+    return [
+        frame_rows(*frames.key, sets[frames.signals.tobytes()], frames.times, frames.values, frames.texts)
+        for frames in writes
+    ]
 
 
 def _without_empty_columns(signals: Ids, values: Values) -> tuple[Ids, Values]:
@@ -114,27 +133,24 @@ def _encode_texts(signals: Ids, texts: Texts) -> list[bytes | None]:
 
 
 def _merge_all(
-    connection: Connection[Any],
-    dictionary: Connection[Any],
-    suspect: dict[Key, list[Block]],
-    outcomes: dict[int, Outcome],
-) -> list[bytes]:
+    connection: Connection[Any], suspect: dict[Key, list[Block]], outcomes: dict[int, Outcome]
+) -> list[_Frames]:
     if not suspect:
         return []
     keys = [(*key, np.unique(np.concatenate([block.times for block in group]))) for key, group in suspect.items()]
     stored = fetch_stored(connection, keys)
-    rows: list[bytes] = []
+    writes: list[_Frames] = []
     replaced: list[tuple[int, int, Times]] = []
     for key, group in sorted(suspect.items()):
         merged = merge(group, [outcomes[id(block)] for block in group], stored.get(key))
         if merged is None:
             continue
-        rows.append(_rows_of(dictionary, merged, (group[0].organization_id, *key)))
+        writes.append(_frames_of(merged, (group[0].organization_id, *key)))
         if len(merged.replaced):
             replaced.append((*key, merged.replaced))
     if replaced:
         _delete(connection, replaced)
-    return rows
+    return writes
 
 
 def _delete(connection: Connection[Any], replaced: list[tuple[int, int, Times]]) -> None:

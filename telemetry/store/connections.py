@@ -22,9 +22,11 @@ def open_connection() -> Connection[Any]:
     parameters = connection.get_connection_params()
     for name in ("pool", "cursor_factory", "context", "prepare_threshold"):
         parameters.pop(name, None)
-    options = "-c statement_timeout=10s -c lock_timeout=500ms -c idle_in_transaction_session_timeout=30s"
+    # Later options win over those of the database's address.
+    limits = "-c statement_timeout=10s -c lock_timeout=500ms -c idle_in_transaction_session_timeout=30s"
+    options = f"{parameters.get('options', '')} {limits}"
     parameters |= {"connect_timeout": 2, "tcp_user_timeout": 5000, "application_name": "motorpool ingest"}
-    opened = psycopg.connect(**parameters, options=options, autocommit=True)
+    opened = psycopg.connect(**parameters | {"options": options}, autocommit=True)
     wire.adapt(opened)
     track(opened)
     return opened

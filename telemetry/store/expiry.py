@@ -14,6 +14,7 @@ from psycopg import Connection, sql
 from telemetry.aggregates import HOUR
 from telemetry.store import wire
 from telemetry.store.connections import cursor, open_connection
+from telemetry.store.dictionaries import delete_unused
 from telemetry.store.partitions import FRAMES, Partitioned, attach
 
 SLICE = 6 * HOUR
@@ -179,3 +180,10 @@ def forget_progress(organization_id: int, sink: str) -> None:
             " WHERE l.vehicle_id = p.vehicle_id AND l.organization_id = %s AND p.sink = %s",
             [organization_id, sink],
         )
+
+
+def delete_unused_signal_sets() -> int:
+    """Delete the signal sets that no frame can have any more; returns how many."""
+    partitions = list_partitions(FRAMES)
+    with open_connection() as opened:
+        return delete_unused(opened, partitions[0].start if partitions else None)

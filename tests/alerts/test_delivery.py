@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from django.db import transaction
-from django.test import Client
 from django.utils import timezone
 
-from alerts import delivering, handling, telling
+from alerts import by_hand, delivering, handling, telling
 from alerts.models import Alert, AlertRule, Channel, Delivery, DeliveryState, Escalation
 from alerts.services import channel_save, rule_delete, rule_save
 from fleet.lib.errors import MotorpoolError
@@ -26,6 +25,7 @@ from tests.alerts.making import HOT, evaluate, hot, make_rule, send
 from tests.browser.demo import Mailbox, mail_server, subject
 from tests.conftest import Team, make_team
 from tests.portal import Portal, free_port
+from tests.test_tenancy import sign_in
 
 MANY = 10_000
 
@@ -257,22 +257,27 @@ def test_a_mail_server_that_is_away_is_tried_again(team: Team, settings: Any) ->
         delivering.deliver()
         assert len(alerts_in(mailbox)) == 1
         with pytest.raises(MotorpoolError, match="did not arrive"):
-            delivering.send_again(delivery)
+            by_hand.send_again(delivery)
 
 
-def test_what_is_unknown_is_sent_again_by_hand(team: Team, mail: Mailbox, client: Client) -> None:
+def test_what_is_unknown_is_sent_again_by_hand(portal: Portal, team: Team, mail: Mailbox) -> None:
     [alert] = raise_alerts(team, make_rule(team, channels=[email_channel(team, "again@example.org")]), 1)
     delivery = Delivery.objects.get(alert=alert)
     Delivery.objects.filter(pk=delivery.pk).update(state=DeliveryState.UNKNOWN)
     delivering.deliver()
     assert not alerts_in(mail)
-    body = {"action": "resend", "delivery": str(delivery.pk)}
-    client.force_login(team.users["viewer"])
-    assert client.post(f"/alerts/{alert.pk}", body).status_code == 403
-    client.force_login(team.users["operator"])
-    assert client.post(f"/alerts/{alert.pk}", {**body, "delivery": "x"}).status_code == 404
-    assert b"Send again" in client.get(f"/alerts/{alert.pk}").content
-    assert client.post(f"/alerts/{alert.pk}", body).status_code == 302
+
+    def resend(browser: Any, which: str) -> int:
+        form = {"action": "resend", "delivery": which, "csrfmiddlewaretoken": browser.cookies["motorpool-csrf"]}
+        answer = browser.post(f"/alerts/{alert.pk}", data=form, headers={"Referer": portal.url})
+        return int(answer.status_code)
+
+    with sign_in(portal, team.users["viewer"].email, team.password) as browser:
+        assert resend(browser, str(delivery.pk)) == 403
+    with sign_in(portal, team.users["operator"].email, team.password) as browser:
+        assert resend(browser, "x") == 404
+        assert "Send again" in browser.get(f"/alerts/{alert.pk}").text
+        assert resend(browser, str(delivery.pk)) == 302
     delivering.deliver()
     assert len(alerts_in(mail)) == 1
 
@@ -324,6 +329,13 @@ def test_ntfy_is_told_through_apprise(team: Team, target: Target) -> None:
     assert b"Coolant hot" in target.taken[0][1]
 
 
+def sent_test(channel: Channel) -> Delivery:
+    """A test that was queued and has been sent."""
+    (queued,) = by_hand.queue_test(channel)
+    delivering.deliver()
+    return Delivery.objects.get(pk=queued.pk)
+
+
 def test_a_push_service_gets_what_only_the_browser_can_read(team: Team, target: Target) -> None:
     import base64
 
@@ -343,13 +355,13 @@ def test_a_push_service_gets_what_only_the_browser_can_read(team: Team, target: 
     channel = Channel(organization=team.organization)
     channel_save(channel=channel, user=user, kind="push", name="Mine", config={})
     target.status = 201
-    assert delivering.send_test(channel).state == DeliveryState.SENT
+    assert sent_test(channel).state == DeliveryState.SENT
     headers, body = target.taken[0]
     told = json.loads(http_ece.decrypt(body, private_key=browser, auth_secret=auth, version="aes128gcm"))
     assert told["title"] == "Test of Mine"
     assert headers["Authorization"].startswith("vapid t=")
     target.status = 410
-    delivering.send_test(channel)
+    sent_test(channel)
     assert not user.push_subscriptions.exists()
 
 

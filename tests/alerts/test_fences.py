@@ -15,8 +15,8 @@ import shapely
 from pyproj import Geod, Transformer
 
 from alerts.models import AlertRule, Geofence
-from alerts.rules.building import positions_of
 from alerts.rules.fences import MARGIN_M, NoFence, fence_of
+from alerts.rules.positions import positions_of
 from alerts.services import fence_save
 from tests.alerts.making import alerts_of, evaluate, make_rule, send
 from tests.conftest import Team
@@ -147,6 +147,9 @@ def test_g8_the_antimeridian_and_the_poles_are_places_like_any_other(
         ({"type": "Teapot"}, None, "GeoJSON"),
         ({"type": "Point", "coordinates": []}, 10, "points"),
         ({"type": "LineString", "coordinates": [[i / 100, 0] for i in range(1_500)]}, 10, "1000 points"),
+        ({"type": "LineString", "coordinates": [[0, i % 2 * 8] for i in range(1_000)]}, 100, "5,000 km long"),
+        ({"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]], []]}, None, "no points|GeoJSON"),
+        ({"type": "Point", "coordinates": [0, 0]}, "10", "radius"),
     ],
 )  # fmt: skip
 def test_x2_what_is_no_fence_is_refused_in_words(geometry: Any, radius: Any, words: str) -> None:
@@ -158,14 +161,14 @@ def test_x2_a_tangle_of_points_costs_nothing() -> None:
     rng = random.Random(1)
     begun = time.process_time()
     for kind in ("Polygon", "LineString"):
-        points = [[rng.random(), rng.random()] for _ in range(900)]
+        points = [[rng.random() / 20, rng.random() / 20] for _ in range(900)]
         geometry: Any = {"type": kind, "coordinates": [[*points, points[0]]] if kind == "Polygon" else points}
         if kind == "Polygon":
             with pytest.raises(NoFence, match="crosses itself"):
                 fence_of(geometry)
         else:
             fence = fence_of(geometry, 5_000)
-            fence.sides(np.full(100, 0.5), np.linspace(0, 1, 100))
+            fence.sides(np.full(100, 0.025), np.linspace(0, 0.05, 100))
     assert time.process_time() - begun < 3
 
 
@@ -291,3 +294,11 @@ def test_margins_of_small_fences_are_small() -> None:
     tiny = fence_of({"type": "Point", "coordinates": [5.1, 52.1]}, 5.0)
     assert tiny.sides(np.array([5.1]), np.array([52.1]))[0] == 1
     assert not math.isnan(tiny.sides(np.array([5.2]), np.array([52.1]))[0])
+
+
+def test_g12_accuracy_counts_on_the_way_in_as_on_the_way_out() -> None:
+    fence = fence_of({"type": "Point", "coordinates": [5.1, 52.1]}, 500.0)
+    longitude, latitude, _ = GLOBE.fwd(5.1, 52.1, 90, 485)
+    place = (np.array([longitude]), np.array([latitude]))
+    assert fence.sides(*place)[0] == 1
+    assert math.isnan(fence.sides(*place, np.array([100.0]))[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import threading
 import time
@@ -226,3 +227,50 @@ def test_a_slow_answer_ends_at_the_deadline(settings: Any, head: bytes) -> None:
     with pytest.raises(OutboundError, match="within"):
         call(settings, server, seconds=1.0)
     assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "192.0.0.192", "168.63.129.16", "169.254.169.254", "192.31.196.1", "192.52.193.1", "192.88.99.1", "192.175.48.1",
+        "198.19.255.255", "255.255.255.255", "fd00:ec2::254", "100::1", "3fff::1", "5f00::1", "2620:4f:8000::1",
+        "64:ff9b::a83f:8110", "::ffff:168.63.129.16", "2002:a83f:8110::",
+    ],
+)  # fmt: skip
+def test_x16_special_addresses_are_refused_by_a_list_of_our_own(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    assert not safe_http.is_public(ipaddress.ip_address(address))
+    tried: list[Any] = []
+    monkeypatch.setattr(socket, "create_connection", lambda place, *rest, **more: tried.append(place))
+    host = f"[{address}]" if ":" in address else address
+    with pytest.raises(OutboundError):
+        safe_http.call("GET", f"http://{host}/", seconds=1)
+    assert not tried
+
+
+def test_x16_every_public_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in ("8.8.8.8", "9.9.9.9")]
+    tried: list[Any] = []
+
+    def refused(place: Any, *rest: Any, **more: Any) -> None:
+        tried.append(place[0])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *rest, **more: entries)
+    monkeypatch.setattr(socket, "create_connection", refused)
+    with pytest.raises(OutboundError):
+        safe_http.call("GET", "http://name.example/", seconds=2)
+    assert tried == ["8.8.8.8", "9.9.9.9"]
+
+
+def test_f13_a_name_server_that_does_not_answer_costs_no_more_than_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silent = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *rest, **more: silent.wait(20))
+    begun = time.monotonic()
+    try:
+        with pytest.raises(OutboundError):
+            safe_http.call("GET", "http://name.example/", seconds=0.5)
+        assert time.monotonic() - begun < 2
+    finally:
+        silent.set()

@@ -58,7 +58,7 @@ def mail_server() -> Iterator[tuple[Mailbox, int]]:
         server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The whole demo with its collectors, as a newcomer starts it, on the servers of this test run."""
     data = tmp_path_factory.mktemp("demo") / "data"

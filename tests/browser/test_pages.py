@@ -154,3 +154,28 @@ def test_a_signal_that_is_told_once_is_shown(page: Page, demo: Demo, trouble: Tr
     eventually(lambda: page.locator('[data-signal="vehicle.odometer"] [data-value]').inner_text() == "48211", 10)
     eventually(lambda: page.locator('[data-signal="location.latitude"] [data-value]').inner_text() == "52.52081", 5)
     assert trouble == Trouble()
+
+
+def test_f24_a_new_signal_appears_although_the_network_was_away(page: Page, demo: Demo) -> None:
+    sign_in(page, demo.url, demo.facts["users"]["viewer"])
+    page.click("text=City EV")
+    eventually(lambda: page.locator("[data-freshness]").inner_text().startswith("Live"), 10)
+    vehicle = int(page.url.rstrip("/").rsplit("/", 1)[1])
+    key = demo.facts["device_keys"]["City EV"]
+    name = f"custom.f24_{time.time_ns() % 10**9}"
+    failed: list[str] = []
+
+    def fail(route: Any) -> None:
+        failed.append(route.request.url)
+        route.abort()
+
+    def tell() -> bool:
+        row = {"vehicle": vehicle, "time": time.time(), "values": {name: 1.5}}
+        headers = {"Authorization": f"Bearer {key}"}
+        answer = httpx.post(f"{demo.url}/api/v1/telemetry", json={"rows": [row]}, headers=headers, trust_env=False)
+        return answer.status_code == 200
+
+    page.route("**/latest", fail)
+    eventually(lambda: tell() and page.wait_for_timeout(200) is None and bool(failed), 20)
+    page.unroute("**/latest")
+    eventually(lambda: tell() and page.locator(f'tr[data-signal="{name}"]').count() == 1, 20)

@@ -6,11 +6,13 @@ import time
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from alerts.models import Geofence
 from alerts.services import fence_save
 from telemetry.catalog import CATALOG
+from telemetry.ingest.quality import Positions
 from telemetry.models import RejectedReading, RejectionCount
 from tests.alerts.making import alerts_of, evaluate, make_rule
 from tests.conftest import Team
@@ -233,7 +235,43 @@ def test_a2_an_administrator_changes_a_signals_kind(portal: Portal, team: Team) 
 
 
 @pytest.mark.parametrize("points", ["0000000019999999999999", "1999999999", "00000000010", "-1", "1e3", "", "٣"])
-def test_p1_points_are_bounded_by_the_value_that_is_used(portal: Portal, team: Team, points: str) -> None:
+def test_p1_f2_x8_points_are_bounded_by_the_value_that_is_used(portal: Portal, team: Team, points: str) -> None:
     path = f"/api/v1/vehicles/{team.vehicle.pk}/history?signals=engine.rpm&points={points}"
     with portal.client(team.tokens["viewer"]) as client:
         assert client.get(path).status_code == 400
+
+
+def test_g6_the_place_that_was_right_is_taken_for_the_same_moment(portal: Portal, team: Team) -> None:
+    store(portal, team, at(-100, BERLIN))
+    assert codes(store(portal, team, at(-90, (28.0, 2.0)))) == ["position_jump"] * 2
+    assert codes(store(portal, team, at(-90, BERLIN))) == []
+
+
+def test_g6_a_backlog_is_judged_by_what_is_known(portal: Portal, team: Team) -> None:
+    store(portal, team, at(-10, BERLIN))
+    assert codes(store(portal, team, at(-60, (28.0, 2.0)))) == ["position_jump"] * 2
+    assert codes(store(portal, team, at(-86_400, (28.0, 2.0)))) == []  # a day is long enough for the way
+
+
+def test_g6_g11_halves_of_messages_of_their_own_are_judged_in_pairs(portal: Portal, team: Team) -> None:
+    def half(seconds: float, **values: float) -> dict[str, Any]:
+        return {"at": seconds, "source": "can", **{f"location.{name}": value for name, value in values.items()}}
+
+    assert codes(store(portal, team, half(-60, latitude=BERLIN[0]))) == []
+    assert codes(store(portal, team, half(-59.9, longitude=BERLIN[1]))) == []
+    assert codes(store(portal, team, half(-59, latitude=28.0))) == ["position_jump"]
+    assert codes(store(portal, team, half(-58.9, longitude=BERLIN[1]))) == []
+    assert codes(store(portal, team, half(-58, latitude=BERLIN[0]))) == []
+
+
+def test_g6_a_jump_in_a_large_block_costs_next_to_nothing() -> None:
+    positions = Positions()
+    times = np.arange(10_000) * 100_000
+    latitudes, longitudes = np.full(10_000, BERLIN[0]), np.full(10_000, BERLIN[1])
+    latitudes[5_000] = 28.0
+    begun = time.process_time()
+    for _ in range(20):
+        found = positions.jumps((1, 1), times, latitudes, longitudes)
+        assert found is not None
+        assert np.flatnonzero(found).tolist() == [5_000]
+    assert time.process_time() - begun < 0.4

@@ -676,3 +676,16 @@ def test_no_json_makes_the_reading_of_version_2_fail(items: Any) -> None:
 @given(code=st.sampled_from(sorted(CODES)), body=st.dictionaries(KEYS, JSON, max_size=6))
 def test_no_body_of_a_known_code_makes_it_fail(code: str, body: dict[str, Any]) -> None:
     told([Signal(code, body, AT, None)])
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "expected"),
+    [
+        (268, "bar", 268), (2.6, None, 260), (2.6, "bar", 260), (36, "psi", pytest.approx(248.2, abs=0.1)),
+        (36, None, pytest.approx(248.2, abs=0.1)), (0.26, None, 260), (2.6, "xyz", 260), (0, "kPa", 0), (250, "kPa", 250),
+        (850, "kPa", 850),
+    ],
+)  # fmt: skip
+def test_s1_a_tyres_pressure_is_read_in_the_unit_that_makes_sense(value: float, unit: str | None, expected: Any) -> None:
+    body = {"values": [{"row": 0, "column": 0, "tirePressure": value}], **({"unit": unit} if unit else {})}
+    assert readings_of(Signal("wheel-tires", body, AT, None)) == {"tire.front_left": expected}

@@ -6,13 +6,16 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from bench.live import open_socket, watch
+from telemetry.models import SocketTicket
 from tests.conftest import Team
 from tests.portal import Portal, eventually
 from tests.test_tenancy import sign_in
@@ -271,3 +274,56 @@ def _is_closed(connection: Any) -> bool:
     except OSError:
         return True
     return True
+
+
+@pytest.mark.parametrize("event", ["token", "logout", "membership"])
+def test_f21_x10_a_socket_of_a_ticket_ends_with_what_the_ticket_was_made_with(
+    portal: Portal, team: Team, event: str
+) -> None:
+    user = team.users["viewer"]
+    browser = sign_in(portal, user.email, team.password)
+    headers = {"X-CSRFToken": browser.cookies["motorpool-csrf"], "Referer": portal.url}
+    with portal.client(team.tokens["viewer"]) as client:
+        made = client.post("/api/v1/ws-tickets")
+    if event == "logout":
+        made = browser.post("/api/v1/ws-tickets", headers=headers)
+    with connect(f"{url(portal)}?ticket={made.json()['ticket']}") as socket:
+        assert take(socket)["type"] == "hello"
+        match event:
+            case "token":
+                user.api_tokens.all().delete()
+            case "membership":
+                user.memberships.all().delete()
+            case "logout":
+                form = {"csrfmiddlewaretoken": browser.cookies["motorpool-csrf"]}
+                browser.post("/accounts/logout/", data=form, headers={"Referer": portal.url})
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                socket.recv(8)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4403
+
+
+def test_f21_a_ticket_that_expired_opens_nothing(portal: Portal, team: Team) -> None:
+    with portal.client(team.tokens["viewer"]) as client:
+        ticket = client.post("/api/v1/ws-tickets").json()["ticket"]
+    SocketTicket.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    with pytest.raises(InvalidStatus):
+        connect(f"{url(portal)}?ticket={ticket}")
+
+
+@pytest.mark.parametrize(
+    "resume",
+    [
+        {"6": -1e19}, {"6": 1e400}, {"6": "x"}, {"x": 1}, {"6": None}, {"6": True}, [], "x",
+        {str(n): 1 for n in range(10_001)}, {"9" * 400: 1},
+    ],
+)  # fmt: skip
+def test_f19_x14_an_odd_resume_is_answered_and_ends_nothing(portal: Portal, team: Team, resume: Any) -> None:
+    with stream(portal, team) as socket:
+        wish = {"type": "subscribe", "vehicles": "all", "signals": "all", "resume": resume}
+        socket.send(json.dumps(wish).replace("Infinity", "1e400"))
+        assert take(socket)["type"] in ("snapshot", "error")
+        socket.send('{"type": "ping"}')
+        while take(socket)["type"] != "pong":
+            pass

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.browser.demo import Demo
+from fleet.embedded.stopping import Stop
 from tests.portal import ROOT, answers, eventually, free_port
 
 
@@ -28,23 +28,6 @@ def processes_naming(folder: Path) -> list[int]:
             if os.fsencode(folder) in line:
                 found.append(int(entry.name))
     return found
-
-
-def test_the_demo_file_is_private_and_whole(demo: Demo) -> None:
-    path = demo.data / "demo.json"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    facts = demo.facts
-    assert facts["url"] == demo.url
-    assert set(facts["users"]) == {"viewer", "operator", "admin"}
-    assert {"email", "password"} <= set(facts["staff"])
-    assert len(facts["device_keys"]) == 4
-    assert facts["api_token"].startswith("mpt_")
-    for name in ("secrets.json", "servers.json"):
-        assert stat.S_IMODE((demo.data / name).stat().st_mode) == 0o600
-    secrets = [facts["api_token"], *facts["device_keys"].values(), *(u["password"] for u in facts["users"].values())]
-    for log in (demo.data / "log").iterdir():
-        text = log.read_text(errors="replace")
-        assert not [secret for secret in secrets if secret in text], log.name
 
 
 @pytest.mark.long
@@ -86,3 +69,23 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
         assert result.returncode == 1
         assert words in result.stdout.strip().splitlines()[-1]
         assert "Traceback" not in result.stderr
+
+
+def test_f26_signals_that_come_while_a_signal_is_handled_hold_nothing_up() -> None:
+    stop = Stop()
+
+    def ask(number: int, frame: object) -> None:
+        stop.requested = True
+        stop.is_set()
+        if len(asked) < 500:
+            asked.append(number)
+            os.kill(os.getpid(), signal.SIGUSR1)  # again, inside of the handler
+
+    asked: list[int] = []
+    before = signal.signal(signal.SIGUSR1, ask)
+    try:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        assert stop.wait(10)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert asked

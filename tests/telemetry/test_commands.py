@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from django.utils import timezone
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from telemetry.commands.descriptions import describe
@@ -20,6 +21,7 @@ from telemetry.models import Command
 from tests.conftest import Team
 from tests.portal import Portal, eventually
 from tests.test_tenancy import sign_in
+from vehicles.services import device_rotate
 
 
 @contextmanager
@@ -231,3 +233,30 @@ def test_the_controls_page_sets_and_asks(portal: Portal, team: Team) -> None:
 
 def test_only_an_administrator_changes_the_collector(team: Team, operator: httpx.Client) -> None:
     assert order(operator, team, "collector_config").status_code == 403
+
+
+def test_f3_x9_a_rotated_keys_agent_is_hung_up(portal: Portal, team: Team, operator: httpx.Client) -> None:
+    with agent(portal, team) as socket:
+        device_rotate(device=team.device, user=team.users["admin"])
+        begun = time.monotonic()
+        with pytest.raises(ConnectionClosed):
+            while True:
+                socket.recv(8)
+        assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "result",
+    [{"answers": 5}, {"answers": [5]}, {"answers": [{"ecu": {"a": 1}, "bytes": 7}]}, {"answers": None}, [], {}],
+)
+def test_x13_a_result_of_another_form_breaks_no_page(
+    portal: Portal, team: Team, operator: httpx.Client, result: Any
+) -> None:
+    made = order(operator, team, "pid_query", arguments={"pid": "010C"}).json()
+    with agent(portal, team) as socket:
+        while json.loads(socket.recv(5)).get("id") != made["id"]:
+            pass
+        socket.send(json.dumps({"type": "result", "id": made["id"], "status": "succeeded", "result": result}))
+        eventually(lambda: state(operator, made) not in ("queued", "sent"), 5)
+    with sign_in(portal, team.users["viewer"].email, team.password) as browser:
+        assert browser.get(f"/vehicles/{team.vehicle.pk}/diagnostics").status_code == 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import unicodedata
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from tests.conftest import Team
 from tests.portal import Portal
 from tests.test_tenancy import sign_in
+from vehicles.models import VehicleAlias
+from vehicles.services import vehicle_create
 
 VIN = "1FADP3L97DL000018"
 
@@ -112,3 +116,51 @@ def test_the_devices_page_shows_a_key_once_and_a_line_that_works(portal: Portal,
     assert '"readings":2' in answer.stdout, answer
     key = line.split("Bearer ")[1].split("'")[0]
     assert key not in client.get("/devices").text
+
+
+def test_a4_a_number_is_never_another_vehicles_alias(portal: Portal, team: Team) -> None:
+    other = vehicle_create(organization=team.organization, user=None, name="Other")
+    with portal.client(team.tokens["operator"]) as client:
+        path = f"/api/v1/vehicles/{team.vehicle.pk}"
+        answer = client.patch(path, json={"aliases": [str(other.pk)]})
+        assert answer.status_code == 422
+        assert "Put letters before it" in answer.json()["detail"]
+        assert client.patch(path, json={"aliases": [f"car-{other.pk}"]}).status_code == 200
+        # One that was given before numbers were refused names nobody, rather than the wrong vehicle.
+        VehicleAlias.objects.create(organization=team.organization, vehicle=team.vehicle, alias=str(other.pk))
+        answer = client.get(f"/api/v1/vehicles/{other.pk}")
+        assert (answer.status_code, "names two vehicles" in answer.json()["detail"]) == (409, True)
+    with portal.client(team.key) as device:
+        row = {"vehicle": str(other.pk), "time": time.time(), "values": {"engine.rpm": 800}}
+        stored = device.post("/api/v1/telemetry", json={"rows": [row]}).json()
+        assert (stored["readings"], stored["rejected"][0]["code"]) == (0, "unknown_vehicle")
+
+
+@pytest.mark.parametrize("name", ["\u200b\u200b", "\u2060", " \u00ad "])
+def test_a5_names_that_nobody_can_see_are_refused(portal: Portal, team: Team, name: str) -> None:
+    with portal.client(team.tokens["operator"]) as client:
+        assert client.post("/api/v1/vehicles", json={"name": name}).status_code == 400
+
+
+def test_a5_names_are_found_in_whatever_form_they_were_written(portal: Portal, team: Team) -> None:
+    with portal.client(team.tokens["operator"]) as client:
+        made = client.post("/api/v1/vehicles", json={"name": unicodedata.normalize("NFD", "Möbelwagen\u200b")})
+        assert made.json()["name"] == unicodedata.normalize("NFC", "Möbelwagen")
+        for form in ("NFC", "NFD"):
+            words = unicodedata.normalize(form, "Möbel")
+            assert client.get("/api/v1/vehicles", params={"search": words}).json()["count"] == 1
+
+
+def test_a5_a_vin_that_no_car_has_is_warned_of(portal: Portal, team: Team) -> None:
+    with portal.client(team.tokens["operator"]) as client:
+        made = client.post("/api/v1/vehicles", json={"name": "Ghost", "vin": "0" * 17})
+        assert made.status_code == 201
+        assert made.json()["warnings"]
+
+
+def test_x12_a_vehicle_has_a_hundred_attributes_at_most(portal: Portal, team: Team) -> None:
+    with portal.client(team.tokens["operator"]) as client:
+        path = f"/api/v1/vehicles/{team.vehicle.pk}"
+        assert client.patch(path, json={"attributes": {f"a{n}": n for n in range(101)}}).status_code == 400
+        assert client.patch(path, json={"attributes": {"a" * 101: 1}}).status_code == 400
+        assert client.patch(path, json={"attributes": {f"a{n}": n for n in range(100)}}).status_code == 200

@@ -51,6 +51,8 @@ class Agent:
         self._stopping = False
         self._counting = threading.Lock()
         self._listeners: List[Callable[[str, List[Frame]], None]] = []
+        self.quiet = False
+        """Send no readings of the agent's own, as while a recording is replayed."""
         self._reported = -1
         self._reported_left_out = 0
 
@@ -192,6 +194,8 @@ class Agent:
             "status",
             {"at": time.time(), "drivers": drivers, "acked": self._uplink.acked_at, "left_out": dict(self.left_out)},
         )
+        if self.quiet:
+            return
         if self._spool.dropped != self._reported:
             self._reported = self._spool.dropped
             self.note({"device.dropped_frames": float(self._spool.dropped)})

@@ -16,8 +16,12 @@ LARGEST = 2**63
 LATEST = 1e11
 """Epoch seconds far beyond any clock."""
 MOST_SEEN = 10_000
+MOST_SETS = 20
+"""Different sets of signals of one source in a batch."""
 LEVEL = 1
 """gzip's: the columns of a batch repeat so much that more effort gains little."""
+
+PLAIN = frozenset((float, int, bool))
 
 _seen: Set[Tuple[str, ...]] = set()
 """Names that can be sent, as frames have them."""
@@ -31,13 +35,16 @@ def sound(frame: Frame) -> Tuple[Optional[Frame], int]:
     """
     try:
         # Nearly every frame has finite numbers only, under names that were seen before.
-        if tuple(frame.values) in _seen and math.isfinite(sum(frame.values.values()) + frame.time):  # type: ignore[arg-type]
+        values = frame.values
+        plain = PLAIN.issuperset(map(type, values.values())) and abs(frame.time) <= LATEST
+        if plain and tuple(values) in _seen and math.isfinite(sum(values.values()) + frame.time):  # type: ignore[arg-type]
             return frame, 0
     except (TypeError, OverflowError, AttributeError):
         pass
     try:
         moment = float(frame.time)
-        values = {name: value for name, value in frame.values.items() if _sendable(name) and _sendable(value)}
+        sendable = {name: _plain(value) for name, value in frame.values.items() if _sendable(name)}
+        values = {name: value for name, value in sendable.items() if _sendable(value)}
     except (TypeError, ValueError, AttributeError, OverflowError):
         return None, 1
     left = len(frame.values) - len(values)
@@ -54,6 +61,16 @@ def _sendable(value: Any) -> bool:
     if isinstance(value, (bool, int)):
         return abs(value) <= LARGEST
     return isinstance(value, float) and math.isfinite(value)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of other types, such as numpy's or Decimal, as those that JSON knows."""
+    if isinstance(value, str) or type(value) in PLAIN:
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _unicode(text: str) -> bool:
@@ -87,12 +104,36 @@ class BatchBuilder:
             taken, count = self._frames, self.count
             self._frames, self.count = {}, 0
         blocks: List[str] = []
-        for (source, signals), frames in taken.items():
+        for (source, signals), frames in _few_sets(taken).items():
             block: Dict[str, Any] = {"source": source, "signals": list(signals), "frames": frames}
             if self.vehicle:
                 block["vehicle"] = self.vehicle
             blocks.append(json.dumps(block, separators=(",", ":"), allow_nan=False))
         return gzip.compress(",".join(blocks).encode(), compresslevel=LEVEL), count
+
+
+def _few_sets(
+    taken: Dict[Tuple[str, Tuple[str, ...]], List[List[Any]]],
+) -> Dict[Tuple[str, Tuple[str, ...]], List[List[Any]]]:
+    """The frames of a source that has very many different sets of signals, as one set with null for what is missing."""
+    sets: Dict[str, List[Tuple[str, ...]]] = {}
+    for source, signals in taken:
+        sets.setdefault(source, []).append(signals)
+    for source, many in sets.items():
+        if len(many) <= MOST_SETS:
+            continue
+        union = tuple(dict.fromkeys(name for signals in many for name in signals))
+        places = {name: i + 1 for i, name in enumerate(union)}
+        joined: List[List[Any]] = []
+        for signals in many:
+            for frame in taken.pop((source, signals)):
+                row: List[Any] = [frame[0], *[None] * len(union)]
+                for name, value in zip(signals, frame[1:]):  # noqa: B905
+                    row[places[name]] = value
+                joined.append(row)
+        joined.sort(key=lambda row: row[0])
+        taken[source, union] = joined
+    return taken
 
 
 def request_body(boot: str, seq: int, batches: Sequence[bytes]) -> bytes:

@@ -26,12 +26,17 @@ class Filter:
     interval: float = 0.0
     """At most one of each signal in so many seconds."""
     changes_only: bool = False
+    filtered: int = 0
+    """How many were not let through."""
     _last: Dict[str, Tuple[float, Value]] = field(default_factory=dict)
 
     def passes(self, signal: str, moment: float, value: Value) -> bool:
         """Whether this one is let through."""
         last = self._last.get(signal)
-        if last is not None and (moment - last[0] < self.interval or (self.changes_only and last[1] == value)):
+        # A clock that was set back must not silence a signal until it is where it was.
+        soon = last is not None and 0 <= moment - last[0] < self.interval
+        if last is not None and (soon or (self.changes_only and last[1] == value)):
+            self.filtered += 1
             return False
         self._last[signal] = (moment, value)
         return True
@@ -146,6 +151,8 @@ class Decoder:
         lines = [
             f"{self.decoded} CAN frames decoded, {self.unknown} that no DBC file knows, {self.broken} broken",
         ]
+        if self._keep.filtered:
+            lines.append(f"{self._keep.filtered} values left out by the interval or because they did not change")
         if self.not_available:
             lines.append(f"{self.not_available} values left out because all their bits are set: not available")
         if self.outside:

@@ -38,6 +38,7 @@ def run(config: Config, options: argparse.Namespace) -> int:
         progress = show_progress(len(drivers[0].frames))  # type: ignore[attr-defined]
     uplink = Uplink(config.carrier(), spool)
     agent = Agent(drivers, spool, uplink, config.vehicle, Settings(config.settings_file), tuning)
+    agent.quiet = options.command == "replay"
     parts = _parts(config, options, agent)
 
     def stop(*_: object) -> None:

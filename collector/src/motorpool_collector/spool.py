@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -51,6 +52,9 @@ class Spool:
         self._added = 0
         self._full = False
         try:
+            if path != ":memory:":  # it holds positions: nobody else's to read, nor are SQLite's files beside it
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                os.chmod(path, 0o600)
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")

@@ -139,9 +139,9 @@ def tires(body: Body) -> Readings:
 def _tire_pressure(value: Any, unit: Any) -> float | None:
     """A pressure in kPa: in the unit that is told where that gives a tyre's pressure, else in the one that does."""
     told = converted(value, unit, PRESSURE)
-    if told is None or told == 0 or PLAUSIBLE_TIRE[0] <= told <= PLAUSIBLE_TIRE[1]:
+    if told == 0 or (told is not None and PLAUSIBLE_TIRE[0] <= told <= PLAUSIBLE_TIRE[1]):
         return told
-    others = (converted(value, other, PRESSURE) for other in ("kPa", "bar", "psi"))
+    others = (converted(value, other, PRESSURE) for other in ("kPa", "bar", "psi", "MPa"))
     return next((kpa for kpa in others if kpa is not None and USUAL_TIRE[0] <= kpa <= USUAL_TIRE[1]), told)
 
 

@@ -50,15 +50,19 @@ def unclaimed_of(organization: Organization, *, all_of_them: bool) -> list[dict[
         users = [str(user) for user in organization.smartcar_accounts.values_list("user_id", flat=True)]
         waiting = waiting.filter(user_id__in=users)
     found: dict[str, dict[str, Any]] = {}
-    for event in waiting.order_by("-id")[:1000]:
+    for event in waiting.order_by("-id").defer("body")[:1000]:
         for remote_id in event.unclaimed_ids:
             if remote_id not in found:
                 found[remote_id] = {
                     "remote_id": remote_id, "user_id": event.user_id, "events": 0, "newest": event.received_at,
-                    "about": _about(bytes(event.body)),
+                    "event": event.pk,
                 }  # fmt: skip
             found[remote_id]["events"] += 1
-    return list(found.values())[:UNCLAIMED_SHOWN]
+    shown = list(found.values())[:UNCLAIMED_SHOWN]
+    bodies = dict(WebhookEvent.objects.filter(pk__in=[row["event"] for row in shown]).values_list("pk", "body"))
+    for row in shown:
+        row["about"] = _about(bytes(bodies.get(row.pop("event"), b"")))
+    return shown
 
 
 def describe(link: CloudVehicle, now: datetime | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.views import View
 
 from fleet.accounts.access import MemberRequired, access
 from fleet.accounts.models import Role
+from fleet.accounts.second_factor import is_trusted_staff
 from fleet.lib.api import NotFound
 from fleet.lib.errors import MotorpoolError
 from fleet.lib.ids import id_of
@@ -193,7 +194,7 @@ class Webhooks(MemberRequired, View):
 
 
 def _runs_the_portal(request: HttpRequest) -> bool:
-    return bool(getattr(request.user, "is_staff", False))
+    return is_trusted_staff(request.user)
 
 
 def vehicle_panel(vehicle: Vehicle) -> dict[str, Any] | None:

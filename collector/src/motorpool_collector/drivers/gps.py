@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Union
 
 from motorpool_collector.driver import CollectorError, Frame, Value, needs
+from motorpool_collector.recordings.times import parse_date
 
 KNOT = 1.852
 """Kilometres per hour."""
@@ -142,7 +143,8 @@ class GpsDriver:
     def _moment(self, text: Any) -> float:
         """The report's own time; the system's where the receiver does not know the date."""
         try:
-            moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+            parsed = parse_date(str(text))
+            moment = parsed.moment if parsed else datetime.fromtimestamp(0, timezone.utc)
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
         except (ValueError, OverflowError):
             return round(time.time(), 3)

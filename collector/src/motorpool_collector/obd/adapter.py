@@ -9,7 +9,7 @@ import time
 from typing import Any, List, Optional
 
 from motorpool_collector.driver import CollectorError, needs
-from motorpool_collector.obd.answers import BUSY, Answer, parse
+from motorpool_collector.obd.answers import BUSY, CAN_11, CAN_29, Answer, parse
 
 BAUDRATES = (38400, 9600, 115200, 230400, 57600, 19200)
 """Tried in this order where none is given: the two that adapters start with, then by how common they are."""
@@ -123,9 +123,11 @@ class Elm327:
             Silent: the adapter does not answer any more.
             CollectorError: the connection is gone, or the adapter does not know the header's command.
         """
-        if header:
-            self._address(header, receive)
+        if header and self.protocol and self.protocol not in CAN_11 + CAN_29:
+            raise CollectorError(f"one control unit can be asked on CAN only, and this is protocol {self.protocol}")
         try:
+            if header:
+                self._address(header, receive)
             return self._request(request, seconds)
         finally:
             if header:
@@ -155,10 +157,11 @@ class Elm327:
     def _address(self, header: str, receive: str) -> None:
         usual = f"{int(header, 16) + 8:03X}" if len(header) == 3 else f"18DA{header[6:8]}{header[4:6]}"
         words = [f"ATSH{header}"] if len(header) == 3 else [f"ATCP{header[:2]}", f"ATSH{header[2:]}"]
-        for command in [*words, f"ATCRA{receive or usual}"]:
+        for command in words:
             if "OK" not in self.command(command):
                 raise CollectorError(f"the adapter does not understand {command}: it cannot ask {header}")
-        for command in (f"ATFCSH{header}", "ATFCSD300000", "ATFCSM1"):
+        # Without a filter the answers of others are told by their identifiers.
+        for command in (f"ATCRA{receive or usual}", f"ATFCSH{header}", "ATFCSD300000", "ATFCSM1"):
             self.command(command)  # flow control to the same control unit; older adapters do this by themselves
 
     def _address_all(self) -> None:
@@ -237,7 +240,7 @@ def _settled(answer: Answer, request: bytes) -> bool:
         return False
     if answer.data or answer.refused:
         return True
-    return not answer.foreign and (answer.no_data or bool(answer.unreachable) or "?" in answer.said)
+    return not answer.foreign and (answer.no_data or answer.unreachable.startswith("UNABLE") or "?" in answer.said)
 
 
 def _lines(data: bytes) -> List[str]:

@@ -35,9 +35,20 @@ ECHOED = {0x01: 1, 0x02: 2, 0x05: 2, 0x06: 1, 0x08: 1, 0x09: 1, 0x1A: 1, 0x21: 1
 CAN_11, CAN_29 = "68B", "79C"
 """Protocol numbers (ATDPN) with 11 and with 29 bit identifiers."""
 NO_DATA = "NO DATA"
-UNREACHABLE = ("UNABLE TO CONNECT", "BUS INIT", "BUS ERROR", "CAN ERROR", "FB ERROR", "BUS BUSY", "LV RESET")
+UNREACHABLE = (
+    "UNABLE TO CONNECT",
+    "BUS INIT: ERROR",
+    "BUS INIT ERROR",
+    "BUS ERROR",
+    "CAN ERROR",
+    "FB ERROR",
+    "BUS BUSY",
+    "LV RESET",
+)
 """What an adapter says when it cannot reach the car."""
 _HEX = re.compile(r"[0-9A-F ]+")
+_PROGRESS = re.compile(r"^(?:SEARCHING[. ]*|BUS INIT:?[. ]*OK\s*)")
+"""What an adapter writes while it looks for the protocol, on the line of the answer or above it."""
 
 
 @dataclass
@@ -73,7 +84,9 @@ class Answer:
     @property
     def unreachable(self) -> str:
         """The adapter's words where it could not reach the car, else empty."""
-        return next((text for text in self.said if text.startswith(UNREACHABLE)), "")
+        said = [re.sub(r"\.+\s*", " ", text).replace("  ", " ") for text in self.said]
+        found = next((text for text in said if text.startswith(UNREACHABLE)), "")
+        return "" if NO_DATA in self.said else found
 
     def reason(self) -> str:
         """Why there is no data, in a sentence's end."""
@@ -107,7 +120,7 @@ def parse(lines: Iterable[str], request: bytes, protocol: str = "") -> Answer:
     answer = Answer()
     frames: List[Tuple[str, bytes, bool]] = []
     for line in lines:
-        text = line.strip().upper()
+        text = _PROGRESS.sub("", line.strip().upper())
         if not text:
             continue
         frame = _frame(text, request, protocol)
@@ -115,7 +128,7 @@ def parse(lines: Iterable[str], request: bytes, protocol: str = "") -> Answer:
             frames.append(frame)
         elif _HEX.fullmatch(text) or "<" in text:
             answer.broken += 1  # cut off, or marked by the adapter as damaged
-        elif not text.startswith("SEARCHING"):
+        else:
             answer.said.append(text)
     messages, incomplete = _messages(frames, request)
     answer.broken += incomplete
@@ -147,6 +160,8 @@ def _frame(text: str, request: bytes, protocol: str) -> Optional[Tuple[str, byte
     if not _HEX.fullmatch(text):
         return None
     parts = text.split()
+    if len(parts) > 2 and len(parts[0]) == 3 and len(parts[1]) == 1:
+        del parts[1]  # the data length code, which ATD1 shows
     digits = "".join(parts)
     eleven = protocol in CAN_11 if protocol else len(parts[0]) == 3 or len(digits) % 2 == 1
     if protocol and eleven and _headerless(parts, digits, request):
@@ -165,6 +180,8 @@ def _frame(text: str, request: bytes, protocol: str) -> Optional[Tuple[str, byte
     # Older buses: priority, target, source, data, checksum (SAE J1850, ISO 9141-2, ISO 14230-2).
     payload = data[3:-1]
     length = data[0] & 0x3F
+    if data[0] & 0xC0 == 0x80 and not length:  # the length has a byte of its own
+        length, payload = data[3], data[4:-1]
     if data[0] & 0xC0 == 0x80 and length:  # ISO 14230-2 tells how long the data are
         if length > len(payload):
             return None

@@ -8,6 +8,8 @@ from typing import Any, List, Optional
 from motorpool_collector.driver import CollectorError
 
 SYSTEMS = "PCBU"
+PADDING = ((0xAA, 0xAA), (0x55, 0x55), (0xCC, 0xCC))
+"""What control units fill frames with, beyond the number of codes that they count."""
 
 
 def trouble_codes(data: bytes, counted: Optional[bool] = None) -> List[str]:
@@ -24,7 +26,9 @@ def trouble_codes(data: bytes, counted: Optional[bool] = None) -> List[str]:
     pairs = data[1:] if counted else data
     if counted and data and data[0] > len(pairs) // 2:
         raise CollectorError(f"The answer has {len(pairs) // 2} of {data[0]} trouble codes.")
+    count = data[0] if counted and data else len(pairs)
     found = [(pairs[i], pairs[i + 1]) for i in range(0, len(pairs) - 1, 2)]
+    found = [pair for i, pair in enumerate(found) if i < count or pair not in PADDING]
     return list(dict.fromkeys(code_name(*pair) for pair in found if pair not in ((0, 0), (0xFF, 0xFF))))
 
 

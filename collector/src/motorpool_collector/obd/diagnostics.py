@@ -12,6 +12,8 @@ from motorpool_collector.obd.parameters import FREEZE_FRAME, PARAMETERS, blank, 
 Ask = Callable[[bytes], Answer]
 """Sends a request to all control units."""
 SERVICES = ((0x07, "pending"), (0x03, "confirmed"), (0x0A, "permanent"))
+NOT_SUPPORTED = (0x11, 0x12, 0x7E, 0x7F)
+"""Negative responses of control units that have no such service: they keep no codes that could be missed."""
 ON_CAN = "6789BC"
 """Protocol numbers of an ELM327 on which a count stands before the codes."""
 
@@ -66,6 +68,9 @@ def _codes(ask: Ask, protocol: str) -> Tuple[Dict[str, str], Dict[str, str]]:
     for service, status in SERVICES:
         answer = ask(bytes([service]))
         if answer.broken or answer.pending or (not answer.data and not answer.no_data):
+            not_read[status] = answer.reason()
+        refused = {unit: code for unit, code in answer.refused.items() if code not in NOT_SUPPORTED}
+        if refused:
             not_read[status] = answer.reason()
         for unit, data in answer.data.items():
             counted: Optional[bool] = protocol in ON_CAN if protocol and unit != "car" else None

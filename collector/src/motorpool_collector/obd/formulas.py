@@ -92,12 +92,21 @@ def _call(name: str, arguments: List[ast.expr], names: Dict[str, int]) -> Any:
     if name in ("POW", "POWER") and len(values) == 2:
         return _power(*values)
     functions: Dict[str, Callable[..., Any]] = {
-        "ABS": abs, "MIN": min, "MAX": max, "ROUND": round, "INT": int, "SQRT": math.sqrt, "LOG": math.log,
+        "ABS": abs, "MIN": min, "MAX": max, "ROUND": _round, "INT": int, "SQRT": math.sqrt, "LOG": math.log,
         "LOG10": math.log10, "EXP": math.exp,
     }  # fmt: skip
     if name not in functions or not values:
         raise CollectorError(WORDS)
-    return functions[name](*values)
+    try:
+        return functions[name](*values)
+    except TypeError:
+        raise CollectorError(f"{name} does not take {len(values)} values.") from None
+
+
+def _round(value: Any, digits: Any = 0) -> Any:
+    if not -15 <= digits <= 15:
+        raise CollectorError("ROUND takes -15 to 15 digits.")
+    return round(value, int(digits)) if digits else round(value)
 
 
 def _signed(value: int, bits: int) -> int:

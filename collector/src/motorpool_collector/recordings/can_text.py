@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import re
 from datetime import timezone, tzinfo
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from motorpool_collector.driver import CollectorError
-from motorpool_collector.recordings.times import parse_date, start_of
+from motorpool_collector.recordings.times import YEAR_2000, parse_date, start_of
 
-_CANDUMP = re.compile(r"\s*\(([^)]+)\)\s+(\S+)\s+([0-9A-Fa-f]+)(##?)([0-9A-Fa-fRr]*)(?:\s+[RT])?\s*$")
+_CANDUMP = re.compile(r"\s*\(([^)]+)\)\s+(\S+)\s+([0-9A-Fa-f]+)(##?)([0-9A-Fa-fRr]*)(?:_[0-9A-Fa-f])?(?:\s+[RT])?\s*$")
 _SHOWN = re.compile(
     r"\s*(?:\(([^)]+)\)\s+)?(\S+)\s+(?:[RT]X\s+\S\s+\S\s+|[RT]X\s+)?([0-9A-Fa-f]{3}|[0-9A-Fa-f]{8})\s+\[\s*(\d+)\]\s*"
     r"((?:[0-9A-Fa-f]{2}\s*)*|remote request.*?)(?:\s+'.*')?\s*$"
@@ -32,6 +32,10 @@ _ASC_EVENT = re.compile(
 _HACKER = re.compile(
     r"\s*(?:\d+\s+)?(\d+\.\d+)\s+(?:(\d)\s+)?([0-9A-Fa-f]{3}|[0-9A-Fa-f]{8})\s+(\d)((?:\s+[0-9A-Fa-f]{2})*)\s*$"
 )
+
+
+ERROR_FRAME = 0x2000_0000
+"""The flag of an error frame in an identifier of SocketCAN (linux/can.h)."""
 
 
 class Message(NamedTuple):
@@ -104,7 +108,7 @@ def _lines(path: str) -> Lines:
 def candump(path: str, clock: LogStart) -> Found:
     """``candump -L`` and ``candump -t a|A|z|d`` as it is shown, with or without ASCII."""
     seen = False
-    delta = 0.0
+    relative: Optional[_RelativeTimes] = None
     for number, line in _lines(path):
         if not line.strip():
             continue
@@ -131,17 +135,42 @@ def candump(path: str, clock: LogStart) -> Found:
                 continue
             yield Skipped(number, line)
             continue
-        if text.strip().startswith("+"):
-            delta += moment
-            moment = delta
         seen = True
         extended = len(identifier) > 3
+        if extended and int(identifier, 16) & ERROR_FRAME:
+            yield Skipped(number, line)
+            continue
+        if moment < YEAR_2000:
+            relative = relative or _RelativeTimes(path)
+            moment = clock.begun() + relative.epoch(moment)
         yield Message(moment, channel, int(identifier, 16) & 0x1FFFFFFF, extended, bytes.fromhex(data))
     if not seen:
         raise CollectorError(
             f"{path} has no line that candump writes: is it a log of another program?",
             permanent=True,
         )
+
+
+class _RelativeTimes:
+    """Seconds since the first frame (``candump -t z``) or since the frame before (``-t d``): both look alike."""
+
+    def __init__(self, path: str) -> None:
+        """Tell from the file's first times which they are: those since the start never stand still for long."""
+        times: List[float] = []
+        for _, line in _lines(path):
+            match = re.match(r"\s*\(\+?(\d+\.\d+)\)", line)
+            if match:
+                times.append(float(match.group(1)))
+            if len(times) >= 1000:
+                break
+        steps = list(zip(times[1:], times[2:]))  # noqa: B905, RUF007 - Python 3.9
+        self._sum = sum(later <= earlier for earlier, later in steps) * 5 > len(steps)
+        self._elapsed = 0.0
+
+    def epoch(self, seconds: float) -> float:
+        """Seconds since the start of the next frame."""
+        self._elapsed = self._elapsed + seconds if self._sum else seconds
+        return self._elapsed
 
 
 def _candump_time(text: str, clock: LogStart) -> Optional[float]:

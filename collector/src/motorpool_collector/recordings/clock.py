@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from datetime import timezone, tzinfo
-from typing import List, Optional, Tuple
+from datetime import timedelta, timezone, tzinfo
+from typing import List, Optional, Sequence, Tuple
 
 from motorpool_collector.driver import CollectorError
 from motorpool_collector.recordings.columns import split_title
 from motorpool_collector.recordings.options import Options
 from motorpool_collector.recordings.text import Row, Table, number_in
 from motorpool_collector.recordings.times import (
+    DAY_SECONDS,
+    STEP_BACK_SECONDS,
     LocalClock,
+    compact,
     epoch_of,
     order_of,
     parse_clock,
@@ -32,20 +35,30 @@ RELATIVE_COLUMNS = (
 )  # fmt: skip
 
 
+DAY_NUMBERS = (40_000, 60_000)
+"""Days since 1900 that spreadsheets write for dates from 2009 to 2064."""
+NO_YEAR = 1900
+"""What `strptime` gives where a form has no year."""
+
+
 class TimeColumns:
     """Which columns hold the time: one, or a date and a time of day beside it."""
 
-    def __init__(self, header: List[str], wanted: str) -> None:
+    def __init__(self, header: List[str], wanted: str, units: Sequence[str] = ()) -> None:
+        """``units``: by column, from a row below the header."""
         names = [split_title(title)[0] for title in header]
         self.unit = ""
+        self.zone: Optional[tzinfo] = None
         self.relative = False
         self.day: Optional[int] = None
-        order = [wanted.lower()] if wanted else [*DATE_COLUMNS, *RELATIVE_COLUMNS]
+        order = [split_title(wanted)[0]] if wanted else [*DATE_COLUMNS, *RELATIVE_COLUMNS]
         self.index = next((names.index(name) for name in order if name in names), -1)
         if self.index < 0:
             self.used: Tuple[int, ...] = ()
             return
-        self.unit = split_title(header[self.index])[1]
+        below = units[self.index].strip("[]() ") if self.index < len(units) else ""
+        self.unit = split_title(header[self.index])[1] or below
+        self.zone = zone_named(self.unit.upper()) if self.unit else None
         self.relative = names[self.index] in RELATIVE_COLUMNS
         if not wanted and "time" in names and "date" in names:
             self.day, self.index = names.index("date"), names.index("time")
@@ -78,7 +91,19 @@ class TableClock:
         self._start = start_of(options.start, path, table.preamble)
         self._path = path
         self._midnight: Optional[bool] = None
+        self._zone_column = -1 if options.timezone else _zone_column(table.header)
+        self._clock: Optional[float] = None
+        """The last time of day without a date, in seconds, with days added since the start."""
+        self._sections = 0
+        self._elapsed = 0.0
+        self.restarted = False
+        """Whether the seconds of this section began again."""
         self._said_zone = False
+
+    def begin_section(self) -> None:
+        """A new header came."""
+        self._sections += 1
+        self.restarted = False
 
     def epoch(self, row: Row, times: TimeColumns) -> Optional[float]:
         """A row's time; None where it cannot be read.
@@ -91,13 +116,16 @@ class TableClock:
         text = times.text(row)
         if times.day is not None and parse_clock(row.cells[times.index].strip()) is None:
             text = row.cells[times.index].strip()
-        number = number_in(text, self._decimal) if not self._options.date_format else None
+        if self.restarted:
+            return None
+        self._follow_zone(row)
+        number = number_in(text, self._decimal) if not (self._options.date_format or compact(text)) else None
         if number is not None and math.isfinite(number):
             found = None if times.relative else epoch_of(number)
             return found if found is not None else self._relative(number, times, text)
         parsed = parse_date(text, self._order, self._options.date_format)
-        if parsed is None:
-            return None
+        if parsed is None or (self._options.date_format and parsed.moment.year == NO_YEAR):
+            return self._of_day(text, times)
         if parsed.ambiguous:
             raise CollectorError(
                 f"{self._path}: day and month of {text!r} cannot be told apart. Give the form with --date-format, such "
@@ -105,14 +133,38 @@ class TableClock:
                 permanent=True,
             )
         self._said_zone = self._said_zone or parsed.moment.tzinfo is None
+        moment = parsed.moment
+        if moment.tzinfo is None and times.zone is not None:
+            moment = moment.replace(tzinfo=times.zone)
         try:
-            return self._local.epoch(parsed.moment)
+            return self._local.epoch(moment)
         except (OverflowError, ValueError, OSError):
             return None
 
-    def _relative(self, number: float, times: TimeColumns, text: str) -> Optional[float]:
-        if number < 0 or number > 1e11:
+    def _follow_zone(self, row: Row) -> None:
+        """Take the zone that this row names, as phones write it, which follows summer time."""
+        if 0 <= self._zone_column < len(row.cells):
+            self._local.zone = _zone_in(row.cells[self._zone_column]) or self._local.zone
+
+    def _of_day(self, text: str, times: TimeColumns) -> Optional[float]:
+        """A time of day alone: elapsed, or on the day of the start and the days after it."""
+        clock = parse_clock(text)
+        if clock is None:
             return None
+        seconds = clock[0] * 3600 + clock[1] * 60 + clock[2] + clock[3] / 1e6
+        if times.relative:
+            return self._relative(seconds, times, text)
+        self._need_start(text)
+        assert self._start is not None
+        if self._clock is not None:
+            while seconds < self._clock - DAY_SECONDS / 2:
+                seconds += DAY_SECONDS
+        self._clock = seconds
+        self._said_zone = self._said_zone or self._start.tzinfo is None
+        midnight = self._start.replace(hour=0, minute=0, second=0, microsecond=0)
+        return self._local.epoch(midnight + timedelta(seconds=seconds))
+
+    def _need_start(self, text: str) -> None:
         if self._start is None:
             raise CollectorError(
                 f"{self._path}: its times count from the start of the recording ({text!r}), and neither the lines "
@@ -120,6 +172,12 @@ class TableClock:
                 "2026-11-28T10:00:00.",
                 permanent=True,
             )
+
+    def _relative(self, number: float, times: TimeColumns, text: str) -> Optional[float]:
+        if number < 0 or number > 1e11:
+            return None
+        self._need_start(text)
+        assert self._start is not None
         unit = find(times.unit, "time") if times.unit else None
         seconds = number * (unit.factor if unit and unit.quantity == "time" else 1.0)
         start = self._start
@@ -127,6 +185,16 @@ class TableClock:
             # Some apps count from midnight: then the first row is near the time of day at which the file begins.
             of_day = start.hour * 3600 + start.minute * 60 + start.second
             self._midnight = not self._options.start and of_day > 600 and abs(seconds - of_day) < 300
+            if not self._midnight and unit is None and DAY_NUMBERS[0] < number < DAY_NUMBERS[1] and number % 1:
+                raise CollectorError(
+                    f"{self._path}: its times look like the day numbers of a spreadsheet ({text!r}). Save the column "
+                    "as a date with a time.",
+                    permanent=True,
+                )
+        if self._sections > 1 and seconds < self._elapsed - STEP_BACK_SECONDS / 60:
+            self.restarted = True
+            return None
+        self._elapsed = seconds
         if self._midnight:
             start = start.replace(hour=0, minute=0, second=0, microsecond=0)
         base = start if start.tzinfo else start.replace(tzinfo=self._local.zone)
@@ -147,13 +215,17 @@ class TableClock:
 
 
 def _zone_of_file(header: List[str], rows: List[Row]) -> Optional[tzinfo]:
-    """The zone that a Torque file's GPS Time names; None where none is named."""
+    """The zone that a Torque file's GPS Time names first; None where none is named."""
+    index = _zone_column(header)
+    cells = (row.cells[index] for row in rows if 0 <= index < len(row.cells))
+    return next(filter(None, map(_zone_in, cells)), None)
+
+
+def _zone_column(header: List[str]) -> int:
     names = [split_title(title)[0] for title in header]
-    if "gps time" in names:
-        index = names.index("gps time")
-        for row in rows:
-            words = row.cells[index].split() if index < len(row.cells) else []
-            zone = next(filter(None, (zone_named(word) for word in words if word.isupper() or "GMT" in word)), None)
-            if zone is not None:
-                return zone
-    return None
+    return names.index("gps time") if "gps time" in names else -1
+
+
+def _zone_in(text: str) -> Optional[tzinfo]:
+    words = text.split()
+    return next(filter(None, (zone_named(word) for word in words if word.isupper() or "GMT" in word)), None)

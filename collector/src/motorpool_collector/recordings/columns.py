@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from motorpool_formats.signals import BY_NAME, SignalDefinition, well_formed
 from motorpool_formats.units import UNITS, Conversion, OtherQuantity, UnknownUnit, conversion
@@ -66,6 +66,8 @@ class Column:
     definition: Optional[SignalDefinition]
     """The catalog's entry; None for a signal of one's own."""
     conversion: Optional[Conversion]
+    needs_unit: bool = False
+    """Neither the header nor an option gives a unit: only cells that bring one count."""
 
 
 def split_title(title: str) -> Tuple[str, str]:
@@ -78,6 +80,11 @@ def split_title(title: str) -> Tuple[str, str]:
     return text.lower(), ""
 
 
+def plain_name(title: str) -> str:
+    """A column's name as options and files both may write it, with or without marks and unit."""
+    return split_title(title)[0]
+
+
 def signal_named(name: str, extra: Dict[str, str]) -> str:
     """The signal that a plain column name stands for; empty where none is known."""
     plain = split_title(name)[0]
@@ -86,7 +93,7 @@ def signal_named(name: str, extra: Dict[str, str]) -> str:
 
 
 def columns_of(
-    header: List[str], extra: Dict[str, str], units: Dict[str, str], used: Tuple[int, ...]
+    header: List[str], extra: Dict[str, str], units: Dict[str, str], used: Tuple[int, ...], row: Sequence[str] = ()
 ) -> Tuple[List[Column], List[str]]:
     """The columns that are sent, and a note for each that is not.
 
@@ -94,6 +101,7 @@ def columns_of(
         extra: further names, in lower case, and their signals.
         units: units by column name, in lower case, where the header has none or a wrong one.
         used: columns that hold the time.
+        row: units by column from a row below the header.
     """
     columns: List[Column] = []
     unknown: List[str] = []
@@ -102,6 +110,7 @@ def columns_of(
         if index in used or not title.strip():
             continue
         name, unit = split_title(title)
+        unit = unit or (row[index].strip("[]() ") if index < len(row) else "")
         signal = signal_named(name, extra)
         if not signal:
             unknown.append(title.strip())
@@ -127,7 +136,7 @@ def column_of(index: int, title: str, signal: str, unit: str) -> Column:
     quantity = UNITS[definition.unit].quantity if definition.unit in UNITS else ""
     named = title.strip().lower() == signal  # who writes the portal's name means the portal's unit
     if quantity in ASKED and not named and signal not in METRES:
-        raise ValueError(f"its unit is not given, and tools differ; --unit '{title}=UNIT' names it")
+        return Column(index, title, signal, definition, None, needs_unit=True)
     return Column(index, title, signal, definition, None)
 
 

@@ -24,7 +24,7 @@ def read_own(path: str) -> Recording:
                     if not math.isfinite(moment):
                         raise ValueError
                     recording.frames.append(Frame(moment, values))
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     recording.leave_out("lines that are not whole", number, line)
     except OSError as error:
         raise CollectorError(f"{path} cannot be read: {error}") from None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from motorpool_collector.driver import CollectorError, Frame, Value
-from motorpool_collector.recordings.clock import DATE_COLUMNS, RELATIVE_COLUMNS, TableClock, TimeColumns
-from motorpool_collector.recordings.columns import Column, column_of, columns_of, signal_named, split_title
+from motorpool_collector.recordings.clock import TableClock, TimeColumns
+from motorpool_collector.recordings.columns import Column, column_of, columns_of, plain_name, signal_named, split_title
 from motorpool_collector.recordings.options import Options
+from motorpool_collector.recordings.sections import is_header, name_column, sections_of
 from motorpool_collector.recordings.spreading import merge_same_times
 from motorpool_collector.recordings.summary import Recording
 from motorpool_collector.recordings.text import Row, Table, decimal_mark, number_in, read_table, read_text
 from motorpool_formats.units import UnknownUnit, conversion, find, split_number
 
-MISSING = {"", "-", "--", "none", "null", "nan", "<invalid>", "n/a", "na", "inf", "-inf", "∞", "-∞", "+inf"}
+MISSING = {"", "-", "--", "none", "null", "nan", "<invalid>", "n/a", "na"}
 TRUE, FALSE = {"true", "yes", "on", "1", "1.0"}, {"false", "no", "off", "0", "0.0"}
 SAMPLE_ROWS = 2_000
 """So many rows tell the decimal mark and the order of day and month."""
@@ -31,7 +32,7 @@ def read_recording(path: str, options: Optional[Options] = None) -> Recording:
     text = read_text(path, options.encoding)
     if not text.strip():
         raise CollectorError(f"{path} is empty.", permanent=True)
-    table = read_table(path, text, lambda cells: _is_header(cells, options.time_column), options.delimiter)
+    table = read_table(path, text, lambda cells: is_header(cells, options.time_column), options.delimiter)
     if table is None:
         raise CollectorError(_no_header(path, text, options), permanent=True)
     names = [split_title(title)[0] for title in table.header]
@@ -41,15 +42,6 @@ def read_recording(path: str, options: Optional[Options] = None) -> Recording:
             permanent=True,
         )
     return _Reader(path, table, options).read()
-
-
-def _is_header(cells: Sequence[str], wanted: str) -> bool:
-    names = [split_title(cell)[0] for cell in cells]
-    if len([name for name in names if name]) < 2:
-        return False
-    if wanted:
-        return wanted.lower() in names
-    return any(name in DATE_COLUMNS or name in RELATIVE_COLUMNS for name in names)
 
 
 def _no_header(path: str, text: str, options: Options) -> str:
@@ -68,7 +60,8 @@ class _Reader:
         self.path, self.table, self.options = path, table, options
         self.recording = Recording()
         self._extra = {name.lower(): signal for name, signal in (options.columns or {}).items()}
-        self._units = {name.lower(): unit for name, unit in (options.units or {}).items()}
+        self._units = {plain_name(name): unit for name, unit in (options.units or {}).items()}
+        self._check_units()
         sample = [cell for row in table.rows[:SAMPLE_ROWS] for cell in row.cells]
         self._decimal = options.decimal or decimal_mark(sample, table.delimiter)
         self._texts: Dict[str, bool] = {}
@@ -96,69 +89,88 @@ class _Reader:
 
     def _with_times(self) -> Iterator[Tuple[float, Row, List[Column]]]:
         """Rows with their epoch seconds, and the columns in force there: a new header may come at any row."""
-        header, rows = self.table.header, list[Row]()
-        sections: List[Tuple[List[str], List[Row]]] = [(header, rows)]
-        for row in self.table.rows:
-            cells = [cell.strip() for cell in row.cells]
-            # A header begins with a letter where it names the time, which few rows of data do.
-            named = [cell for cell in cells if cell[:1].isalpha()]
-            if cells == header or (len(named) > 1 and _is_header(named, self.options.time_column)):
-                header, rows = cells, []
-                sections.append((header, rows))
-            else:
-                rows.append(row)
-                self.recording.rows += 1
-        clock: Optional[TableClock] = None
-        noted: set[str] = set()
-        for header, rows in sections:
-            times = TimeColumns(header, self.options.time_column)
-            clock = clock or TableClock(self.path, self.table, self.options, self._decimal)
-            if {"pid", "value"} <= {split_title(title)[0] for title in header}:
-                columns, notes = list[Column](), list[str]()
-            else:
-                columns, notes = columns_of(header, self._extra, self._units, times.used)
-            for note in notes:
-                if note not in noted:
-                    noted.add(note)
-                    self.recording.notes.append(note)
-            for row in rows:
+        sections = sections_of(self.table, self.options.time_column)
+        self.recording.rows = sum(len(section.rows) for section in sections)
+        clock = TableClock(self.path, self.table, self.options, self._decimal)
+        for section in sections:
+            times = TimeColumns(section.header, self.options.time_column, section.units)
+            clock.begin_section()
+            long = name_column(section.header)
+            columns, notes = (
+                ([], []) if long else columns_of(section.header, self._extra, self._units, times.used, section.units)
+            )
+            self.recording.notes += [note for note in notes if note not in self.recording.notes]
+            for row in section.rows:
                 moment = clock.epoch(row, times)
-                if moment is None:
+                if clock.restarted:
+                    self.recording.leave_out(
+                        "rows after a header at which the seconds begin again: split the file there",
+                        row.line,
+                        times.text(row),
+                    )
+                elif moment is None:
                     self._unread.append((row.line, times.text(row)))
-                elif columns or not {"pid", "value"} <= {split_title(title)[0] for title in header}:
-                    yield moment, row, columns
+                elif not long:
+                    if self._fits(row, section.header):
+                        yield moment, row, columns
                 else:
-                    long = self._long(row, header)
-                    if long is not None:
-                        yield moment, long[0], [long[1]]
-        if clock is not None:
-            self.recording.notes += clock.notes()
+                    one = self._long(row, section.header, long)
+                    if one is not None:
+                        yield moment, one[0], [one[1]]
+        self.recording.notes += clock.notes()
 
-    def _long(self, row: Row, header: List[str]) -> Optional[Tuple[Row, Column]]:
+    def _check_units(self) -> None:
+        """Raise `CollectorError` for a unit given for a column that the file does not have."""
+        if not self._units:
+            return
+        names = {plain_name(cell) for cell in self.table.header}
+        names.update(plain_name(cell) for row in self.table.rows for cell in row.cells if cell[:1].isalpha())
+        unknown = sorted(self._units.keys() - names)
+        if unknown:
+            raise CollectorError(
+                f"{self.path} has no column {unknown[0]!r}, for which --unit gives a unit.", permanent=True
+            )
+
+    def _fits(self, row: Row, header: List[str]) -> bool:
+        """Whether a row has no more cells than the header; else a decimal comma may have split one."""
+        if self.table.delimiter != "," or not any(cell.strip() for cell in row.cells[len(header) :]):
+            return True
+        self.recording.leave_out(
+            "rows with more cells than the header (decimal commas need quotes or another delimiter)",
+            row.line,
+            ",".join(row.cells),
+        )
+        return False
+
+    def _long(self, row: Row, header: List[str], title: str) -> Optional[Tuple[Row, Column]]:
         """A row of one reading: its value as the only cell, and a column for it."""
-        cells = {split_title(title)[0]: cell.strip() for title, cell in zip(header, row.cells)}  # noqa: B905
-        name, unit = split_title(cells.get("pid", ""))
+        cells = {split_title(name)[0]: cell.strip() for name, cell in zip(header, row.cells)}  # noqa: B905
+        name, unit = split_title(cells.get(title, ""))
         unit = self._units.get(name) or cells.get("units") or cells.get("unit") or unit
         signal = signal_named(name, self._extra)
         if not signal:
-            self.recording.leave_out("readings of names that are not known", row.line, cells.get("pid", ""))
+            self.recording.leave_out("readings of names that are not known", row.line, cells.get(title, ""))
             return None
         try:
             return Row(row.line, [cells.get("value", "")]), column_of(0, name, signal, unit)
         except ValueError as error:
-            self.recording.leave_out(f"readings of {name!r}: {error}", row.line, cells.get("pid", ""))
+            self.recording.leave_out(f"readings of {name!r}: {error}", row.line, cells.get(title, ""))
             return None
 
     def _values(self, row: Row, columns: List[Column]) -> Dict[str, Value]:
         values: Dict[str, Value] = {}
         for column in columns:
+            text = row.cells[column.index].strip() if column.index < len(row.cells) else ""
+            if text.lower() in MISSING:
+                continue
+            value = self._value(text, column, row.line)
+            if value is None:
+                continue
             # The first column of a signal that has a value there wins.
-            if column.index < len(row.cells) and column.signal not in values:
-                text = row.cells[column.index].strip()
-                if text.lower() not in MISSING:
-                    value = self._value(text, column, row.line)
-                    if value is not None:
-                        values[column.signal] = value
+            if values.setdefault(column.signal, value) != value:
+                self.recording.leave_out(
+                    f"values of a further column for {column.signal}", row.line, f"{column.title}: {text}"
+                )
         return values
 
     def _value(self, text: str, column: Column, line: int) -> Optional[Value]:
@@ -182,6 +194,11 @@ class _Reader:
             except ValueError as error:
                 self.recording.leave_out(str(error), line, text)
                 return None
+        elif column.needs_unit:
+            self.recording.leave_out(
+                f"values of {column.title!r} without a unit (--unit {column.title!r}=UNIT names it)", line, text
+            )
+            return None
         if not math.isfinite(number):
             self.recording.leave_out("not a finite number", line, text)
             return None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from typing import Callable, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Tuple
 
 from motorpool_collector.driver import CollectorError
 
 DELIMITERS = (",", ";", "\t", "|")
 HEADER_LINES = 60
 """The header is looked for in so many lines."""
+_NUMBER = re.compile(r"[+-]?[\d.,]+\s*[^\d\s.,]*$")
 _GROUPED = re.compile(r"[+-]?\d{1,3}([.,' ])\d{3}")
 
 
@@ -57,10 +58,12 @@ def read_table(path: str, text: str, is_header: Callable[[List[str]], bool], del
 
     The delimiter is the one that splits the header into most cells.
     """
+    if delimiter and len(delimiter) != 1:
+        raise CollectorError(f"A delimiter is one character, not {delimiter!r}.", permanent=True)
     best: Optional[Table] = None
     for mark in [delimiter] if delimiter else DELIMITERS:
         try:
-            rows = list(_rows(text, mark))
+            rows = _rows(text, mark)
         except csv.Error as error:
             raise CollectorError(f"{path} cannot be read: {error}") from None
         for number, row in enumerate(rows[:HEADER_LINES]):
@@ -74,9 +77,12 @@ def read_table(path: str, text: str, is_header: Callable[[List[str]], bool], del
 
 def decimal_mark(cells: Iterable[str], delimiter: str) -> str:
     """``,`` or ``.`` as a column's or file's numbers have it; empty where neither is certain."""
-    comma = dot = False
+    comma = dot = grouped_comma = grouped_dot = False
     for cell in cells:
         text = cell.strip()
+        if not _NUMBER.match(text):
+            continue
+        grouped_comma, grouped_dot = grouped_comma or "," in text, grouped_dot or "." in text
         if "," in text and "." in text:
             last = max(text.rfind(","), text.rfind("."))
             comma, dot = comma or text[last] == ",", dot or text[last] == "."
@@ -85,7 +91,8 @@ def decimal_mark(cells: Iterable[str], delimiter: str) -> str:
         elif text.count(".") == 1 and re.match(r"[+-]?\d*\.\d", text):
             dot = dot or not _GROUPED.match(text) or text.lstrip("+-").startswith("0.")
     if comma == dot:
-        return "," if not comma and delimiter in ";\t" and delimiter == ";" else ""
+        # Semicolons separate cells where the comma is the decimal mark.
+        return "," if not comma and delimiter == ";" and grouped_comma and not grouped_dot else ""
     return "," if comma else "."
 
 
@@ -125,8 +132,18 @@ def _encodings(data: bytes) -> Tuple[str, ...]:
     return ("utf-8", "cp1252", "latin-1")
 
 
-def _rows(text: str, delimiter: str) -> Iterable[Row]:
-    reader = csv.reader(io.StringIO(text.replace("\x00", ""), newline=""), delimiter=delimiter, skipinitialspace=True)
-    for cells in reader:
-        if any(cell.strip() for cell in cells):
-            yield Row(reader.line_num, cells)
+def _rows(text: str, delimiter: str) -> List[Row]:
+    try:
+        rows = _split(text, delimiter, csv.QUOTE_MINIMAL)
+        # A quotation mark that is never closed would swallow the lines after it.
+        if not any("\n" in cell and delimiter in cell for row in rows for cell in row.cells):
+            return rows
+    except csv.Error:
+        pass
+    return _split(text, delimiter, csv.QUOTE_NONE)
+
+
+def _split(text: str, delimiter: str, quoting: Any) -> List[Row]:
+    lines = io.StringIO(text.replace("\x00", ""), newline="")
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, quoting=quoting)
+    return [Row(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]

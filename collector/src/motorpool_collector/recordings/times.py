@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import unicodedata
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from motorpool_collector.driver import CollectorError
 
 YEAR_2000 = 946_684_800.0
+DAY_SECONDS = 86_400.0
 STEP_BACK_SECONDS = 60.0
 """A time that is further back than this is not jitter: the clock was set back."""
 # Zone names as phones write them (RFC 822 and the commonest others), in hours from UTC.
@@ -28,14 +30,31 @@ _MONTHS = {
     11: "nov lis", 12: "dec dez dic dic des gru",
 }  # fmt: skip
 _MONTH_OF = {prefix: number for number, prefixes in _MONTHS.items() for prefix in prefixes.split()}
-_CLOCK = r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,:](\d{1,9}))?)?\s*([AaPp]\.?[Mm]\.?)?"
-_ZONE = r"\s*(Z|[A-Z]{2,5}|(?:UTC|GMT)?[+-]\d{2}:?\d{2})?"
+_CLOCK = r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,:](\d{1,9}))?)?\s*([AaPp]\.?\s?[Mm]\.?)?"
+_ZONE = r"\s*(Z|[A-Z]{2,5}(?![\w+-])|(?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})?)?"
 _NUMERIC = re.compile(rf"(\d{{1,4}})([./-])(\d{{1,2}})\2(\d{{1,4}})\.?(?:(?:[T ,_]|, )\s*{_CLOCK}{_ZONE})?$")
-_NAMED = re.compile(rf"(\d{{1,2}})[ .-]+([^\W\d_]{{3,9}})\.?[ .,-]+(\d{{4}})(?:[ T,_-]+{_CLOCK}{_ZONE})?$")
-_US_NAMED = re.compile(
-    rf"(?:[^\W\d_]{{3,9}}\.?,?\s+)?([^\W\d_]{{3,9}})\.? (\d{{1,2}}),? (?:(\d{{4}}) )?{_CLOCK}{_ZONE}(?: (\d{{4}}))?$"
+_NAMED = re.compile(
+    rf"(\d{{1,2}})[ .-]+([^\W\d_]{{3,12}})\.?[ .,-]+(\d{{4}}|\d{{2}}(?!\d|:))(?:[ T,_-]+{_CLOCK}{_ZONE})?$"
+)
+_US_NAMED = re.compile(rf"([^\W\d_]{{3,12}})\.? (\d{{1,2}})(?:,? (\d{{4}}))?(?:,? {_CLOCK}{_ZONE})?(?: (\d{{4}}))?$")
+# Forms that are written anew before they are looked at.
+_REWRITTEN = (
+    (re.compile(r"^[^\W\d_]{2,12}\.?,? (?=\d{1,2}(?:\.? [^\W\d_]|[./-])|[^\W\d_]{3,12}\.? \d)"), ""),  # a weekday
+    (re.compile(r"\bde "), ""),  # 10 de noviembre de 2026
+    (re.compile(r"\b(\d{1,2})\. (\d{1,2})\. (\d{4})"), r"\1.\2.\3"),
+    (re.compile(r"^(\d{4})-([^\W\d_]{3,12})-(\d{1,2})(?!\d)"), r"\3 \2 \1"),
+    (re.compile(r"^((?:19|20)\d\d)(\d\d)(\d\d)[T _-]?(\d\d)(\d\d)(\d\d)?(?![\d:])"), r"\1-\2-\3 \4:\5:\6"),
+    (re.compile(r"^((?:19|20)\d\d)(\d\d)(\d\d)(?=[T _-])"), r"\1-\2-\3"),
+    (re.compile(r"(\d{4}[./-]\d{1,2}[./-]\d{1,2}[ T_])(\d{1,2})[.-](\d{2})[.-](\d{2})(?![\d.])"), r"\1\2:\3:\4"),
+    (re.compile(r"(\d{4} )(\d{2})-(\d{2})-(\d{2})(?!\d)"), r"\1\2:\3:\4"),
+    (re.compile(r":(?=$|[ Z+-])"), ""),  # what stays where seconds are missing
 )
 _ONLY_CLOCK = re.compile(rf"{_CLOCK}$")
+_NAMED_DAY = re.compile(r"(\d{4})-([^\W\d_]{3,12})-(\d{1,2})[ _T-]+(\d{1,2})[-.:](\d{2})[-.:](\d{2})")
+_DIGITS = re.compile(r"(?<!\d)(20\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?!\d)")
+_ANYWHERE = tuple(
+    re.compile(r"(?<![\d.])" + form.pattern.rstrip("$") + r"(?![\d])") for form in (_NUMERIC, _NAMED, _US_NAMED)
+)
 _IN_TEXT = re.compile(
     r"(\d{4})[-._]?(\d{2})[-._]?(\d{2})[T _-]+(\d{2})[-:._h]?(\d{2})[-:._m]?(\d{2})(?!\d)"
     r"|(\d{1,2})\.(\d{1,2})\.(\d{4})[ ,_]+(\d{1,2}):(\d{2})(?::(\d{2}))?"
@@ -49,13 +68,18 @@ class Parsed(NamedTuple):
     ambiguous: bool = False
 
 
+def compact(text: str) -> bool:
+    """Whether a text is a date and time in digits only, such as 20261128100000: a number that is no epoch."""
+    return re.fullmatch(r"20\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])([01]\d|2[0-3])[0-5]\d[0-5]\d", text.strip()) is not None
+
+
 def zone_named(name: str) -> Optional[tzinfo]:
     """The zone of an abbreviation or an offset such as GMT-07:00; None where it is neither."""
     if name in ZONES:
         return timezone(timedelta(hours=ZONES[name]))
-    match = re.fullmatch(r"(?:GMT|UTC)?([+-])(\d{2}):?(\d{2})", name)
+    match = re.fullmatch(r"(?:GMT|UTC)?([+-])(\d{1,2})(?::?(\d{2}))?", name)
     if match and int(match.group(2)) <= 14:
-        offset = timedelta(hours=int(match.group(2)), minutes=int(match.group(3)))
+        offset = timedelta(hours=int(match.group(2)), minutes=int(match.group(3) or 0))
         return timezone(-offset if match.group(1) == "-" else offset)
     return None
 
@@ -79,13 +103,15 @@ def parse_date(text: str, order: str = "", form: str = "") -> Optional[Parsed]:
     try:
         if form:
             return Parsed(datetime.strptime(text, form))  # noqa: DTZ007 - the caller knows the zone
+        for form_, written in _REWRITTEN:
+            text = form_.sub(written, text)
         match = _NUMERIC.match(text)
         if match:
             return _numeric(match, order)
         match = _NAMED.match(text)
         if match:
             day, month, year = match.group(1), _month(match.group(2)), match.group(3)
-            return Parsed(_joined(int(year), month, int(day), match.groups()[3:])) if month else None
+            return Parsed(_joined(_full_year(year), month, int(day), match.groups()[3:])) if month else None
         match = _US_NAMED.match(text)
         if match:
             year = match.group(3) or match.group(10)
@@ -109,10 +135,18 @@ def parse_clock(text: str) -> Optional[Tuple[int, int, int, int]]:
 
 def start_in(text: str) -> Optional[datetime]:
     """A date with a time of day somewhere in a text, such as a file's name or a line before the header."""
-    match = _IN_TEXT.search(text)
-    if not match:
+    text = _NAMED_DAY.sub(r"\3 \2 \1 \4:\5:\6", _DIGITS.sub(r"\1-\2-\3 \4:\5:\6", text))
+    for form, written in _REWRITTEN[2:-1]:
+        text = form.sub(written, text)
+    for form in _ANYWHERE:
+        for match in form.finditer(text):
+            parsed = parse_date(match.group()) if ":" in match.group() else None
+            if parsed is not None and not parsed.ambiguous:
+                return parsed.moment
+    found = _IN_TEXT.search(text)
+    if not found:
         return None
-    groups = match.groups()
+    groups = found.groups()
     try:
         if groups[0]:
             return datetime(*(int(part) for part in groups[:6]))  # type: ignore[misc,arg-type] # noqa: DTZ001
@@ -130,24 +164,42 @@ def start_of(given: str, path: str, preamble: Sequence[str]) -> Optional[datetim
     """
     if given:
         try:
-            seconds = float(given)
+            seconds = epoch_of(float(given))
         except ValueError:
-            parsed = parse_date(given)
-            if parsed is None:
-                raise CollectorError(
-                    f"The start {given!r} is no date with a time; an example is 2026-11-28T10:00:00.", permanent=True
-                ) from None
-            return parsed.moment
-        return datetime.fromtimestamp(seconds, timezone.utc)
-    return next(filter(None, (start_in(text) for text in (*preamble, os.path.basename(path)))), None)
+            seconds = None
+        if seconds is not None:
+            return datetime.fromtimestamp(seconds, timezone.utc)
+        parsed = parse_date(given)
+        if parsed is None:
+            raise CollectorError(
+                f"The start {given!r} is no date with a time; an example is 2026-11-28T10:00:00.", permanent=True
+            )
+        return parsed.moment
+    name = os.path.splitext(os.path.basename(path))[0]
+    whole = next(filter(None, (start_in(text) for text in (*preamble, name))), None)
+    return whole or _start_of_parts(preamble)
+
+
+def _start_of_parts(preamble: Sequence[str]) -> Optional[datetime]:
+    """A date on one line before the header and a time of day on another."""
+    day: Optional[datetime] = None
+    clock: Optional[Tuple[int, int, int, int]] = None
+    for line in preamble:
+        cells = [cell.strip(' "') for cell in re.split(r"[;\t|]|(?<=\w)\s*[:=]\s+|,(?=\")|^\W*\w+,", line)]
+        for cell in filter(None, cells):
+            parsed = parse_date(cell)
+            if parsed is not None and not parsed.ambiguous:
+                day = day or parsed.moment
+            clock = clock or parse_clock(cell)
+    if day is None or clock is None:
+        return None
+    return day.replace(hour=clock[0], minute=clock[1], second=clock[2], microsecond=clock[3])
 
 
 def epoch_of(number: float) -> Optional[float]:
     """Epoch seconds of a number of seconds, milli-, micro- or nanoseconds; None for one that is no epoch after 2000."""
-    for scale in (1.0, 1e3, 1e6, 1e9):
-        if YEAR_2000 <= number / scale < 1e11 and number / scale < 32_503_680_000:  # the year 3000
-            return number / scale
-    return None
+    latest = time.time() + DAY_SECONDS
+    return next((number / s for s in (1.0, 1e3, 1e6, 1e9) if YEAR_2000 <= number / s < latest), None)
 
 
 class LocalClock:
@@ -198,13 +250,19 @@ def _numeric(match: "re.Match[str]", order: str) -> Parsed:
         return Parsed(_joined(int(first), int(second), int(third), rest))
     if len(third) not in (2, 4):
         raise ValueError
-    year = int(third) + (2000 if len(third) == 2 else 0)
+    year = _full_year(third)
     day, month = int(first), int(second)
+    if len(third) == 2 and mark != "." and day > 12 and year < 2000 + day <= datetime.now(timezone.utc).year:
+        return Parsed(_joined(year, month, day, rest), ambiguous=True)  # 26/11/08 may begin with the year
     if mark == "." or order == "dmy" or day > 12:
         return Parsed(_joined(year, month, day, rest))
     if order == "mdy" or month > 12:
         return Parsed(_joined(year, day, month, rest))
     return Parsed(_joined(year, month, day, rest), ambiguous=day != month)
+
+
+def _full_year(text: str) -> int:
+    return int(text) + (2000 if len(text) == 2 else 0)
 
 
 def _joined(year: int, month: int, day: int, rest: Sequence[Optional[str]]) -> datetime:
@@ -224,7 +282,7 @@ def _joined(year: int, month: int, day: int, rest: Sequence[Optional[str]]) -> d
 def _time_of(groups: Sequence[Union[str, None]]) -> Tuple[int, int, int, int]:
     hour, minute, second = int(groups[0] or 0), int(groups[1] or 0), int(groups[2] or 0)
     micro = int((groups[3] or "0").ljust(6, "0")[:6])
-    half = (groups[4] or "").replace(".", "").lower()
+    half = (groups[4] or "").replace(".", "").replace(" ", "").lower()
     if half:
         if not 1 <= hour <= 12:
             raise ValueError

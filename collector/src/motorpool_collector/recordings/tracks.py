@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import datetime, timezone
+from datetime import timezone
 from typing import Any, Dict, Optional
 from xml.etree import ElementTree
 
 from motorpool_collector.driver import CollectorError, Frame
 from motorpool_collector.recordings.spreading import merge_same_times
 from motorpool_collector.recordings.summary import Recording
+from motorpool_collector.recordings.times import parse_date
 
 EARTH_METRES = 6_371_008.8
 """Mean radius (IUGG)."""
@@ -101,13 +102,15 @@ def _finite(value: Any) -> Optional[float]:
 
 def _point(point: ElementTree.Element, recording: Recording) -> Optional[Frame]:
     inner = {_tag(child): (child.text or "").strip() for child in point.iter() if child is not point}
+    inner.update({_tag(child): (child.text or "").strip() for child in point})  # its own before its extensions
     try:
-        moment = datetime.fromisoformat(inner["time"].replace("Z", "+00:00"))
+        parsed = parse_date(inner["time"])
         latitude, longitude = float(point.get("lat", "nan")), float(point.get("lon", "nan"))
     except (KeyError, ValueError):
         return None
-    if not (abs(latitude) <= 90 and abs(longitude) <= 180):
+    if parsed is None or not (abs(latitude) <= 90 and abs(longitude) <= 180):
         return None
+    moment = parsed.moment
     moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     values: Dict[str, Any] = {"location.latitude": latitude, "location.longitude": longitude}
     for tag, signal, factor in (

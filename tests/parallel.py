@@ -1,0 +1,26 @@
+"""Tests on every core: each worker process has a database, a Redis database and a static folder of its own.
+
+Loaded before the settings are (``-p tests.parallel``), since they are read from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+"""gw0, gw1 and so on; empty without workers."""
+
+
+def _redis_of(url: str, number: int) -> str:
+    """The address with a database number of its own."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        query = {**dict(parse_qsl(parts.query)), "db": str(number)}
+        return urlunsplit(parts._replace(query=urlencode(query)))
+    return urlunsplit(parts._replace(path=f"/{number}"))
+
+
+if WORKER:
+    os.environ["REDIS_URL"] = _redis_of(os.environ["REDIS_URL"], int(WORKER.removeprefix("gw")) + 1)
+    os.environ["STATIC_ROOT"] = os.path.join(os.environ.get("STATIC_ROOT", "staticfiles"), WORKER)
