@@ -18,6 +18,7 @@ from alerts.services import channel_delete, channel_save, fence_delete, fence_sa
 from alerts.wire import DAYS, BadCondition, minute_of
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
+from fleet.lib.fields import Name
 
 PUSH = "integrations.channels.push"
 
@@ -42,7 +43,7 @@ class ChannelInput(serializers.Serializer[Any]):
     """What a client may set of a channel."""
 
     kind = serializers.ChoiceField(ChannelKind.choices)
-    name = serializers.CharField(max_length=100)
+    name = Name(max_length=100)
     config = serializers.DictField(required=False)
     quiet = Quiet(required=False, allow_null=True)
 
@@ -175,6 +176,8 @@ def _test(row: Delivery) -> dict[str, str]:
 
 class FenceInput(serializers.ModelSerializer[Geofence]):
     """A geofence: a GeoJSON geometry; a Point or a LineString has a radius in metres."""
+
+    name = Name(max_length=100)
 
     class Meta:
         model = Geofence

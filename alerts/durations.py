@@ -12,7 +12,10 @@ _PARTS = (("D", 86_400, "d"), ("H", 3_600, "h"), ("M", 60, "min"), ("S", 1, "s")
 
 def parse(words: object) -> timedelta:
     """A duration such as PT30S or P1DT2H; raises ValueError."""
-    found = parse_duration(words) if isinstance(words, str) and words[:1] == "P" else None
+    try:
+        found = parse_duration(words) if isinstance(words, str) and words[:1] == "P" and len(words) <= 40 else None
+    except OverflowError:
+        found = None
     if found is None or found < timedelta(0) or found > LONGEST:
         raise ValueError("Give a duration such as PT30S, PT15M or P1D, of at most 366 days.")
     return found

@@ -18,6 +18,7 @@ from alerts.services import rule_delete, rule_save
 from fleet.accounts.access import access
 from fleet.accounts.models import Organization, Role
 from fleet.lib.api import NotFound, parse_time
+from fleet.lib.fields import Name
 from vehicles.access import find_vehicle
 
 DURATIONS = {"for": "lasting", "clear_for": "clear_lasting", "within": "within", "hold": "hold", "cooldown": "cooldown"}
@@ -68,7 +69,7 @@ class Step(serializers.Serializer[Any]):
 class RuleInput(serializers.Serializer[Any]):
     """What a client may set of a rule; only the name and the condition are required."""
 
-    name = serializers.CharField(max_length=120)
+    name = Name(max_length=120)
     severity = serializers.ChoiceField(Severity.choices, required=False)
     enabled = serializers.BooleanField(required=False)
     vehicles = Scope(required=False)

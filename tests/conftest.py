@@ -128,18 +128,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
+PROGRAMS = {
+    "no Chromium": "chromium",
+    "no gpsd": "gpsd gpsd-clients",
+    "no mosquitto": "mosquitto",
+    "no nginx": "nginx-light",
+}
+"""Why tests are skipped where a program is missing, and the Debian packages that have it."""
+
+
+def _missing(reporter: Any) -> dict[str, int]:
+    """How many tests were skipped for the want of a program, by the reason."""
+    skipped = reporter.stats.get("skipped", ()) if reporter else ()
+    counts = {reason: sum(reason in str(report.longrepr) for report in skipped) for reason in PROGRAMS}
+    return {reason: count for reason, count in counts.items() if count}
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say in one line how many browser tests were skipped, and how to run them."""
-    skipped = [r for r in terminalreporter.stats.get("skipped", ()) if "no Chromium" in str(r.longrepr)]
-    if skipped:
-        terminalreporter.write_line(
-            f"{len(skipped)} browser tests were skipped: install Chromium (apt install chromium)."
-        )
+    """Say what was skipped for the want of a program, and how to install it."""
+    for reason, count in _missing(terminalreporter).items():
+        terminalreporter.write_line(f"{count} tests were skipped, {reason}: apt install {PROGRAMS[reason]}")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where browser tests are required, a missing browser is a failure."""
+    """Where every program is required (`MOTORPOOL_REQUIRE_PROGRAMS`), a missing one is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped", ()) if reporter else ()
-    if os.environ.get("MOTORPOOL_REQUIRE_BROWSER") and any("no Chromium" in str(r.longrepr) for r in skipped):
+    if os.environ.get("MOTORPOOL_REQUIRE_PROGRAMS") and _missing(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -179,7 +179,7 @@ class Devices(generics.GenericAPIView[Device]):
     serializer_class = DeviceOutput
 
     class Input(serializers.Serializer[Any]):
-        name = serializers.CharField(max_length=120)
+        name = Name(max_length=120)
         vehicles = serializers.ListField(child=serializers.IntegerField(), required=False, max_length=1000)
 
     def get_queryset(self) -> Any:

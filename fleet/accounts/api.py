@@ -25,6 +25,7 @@ from fleet.accounts.authentication import REALM, NotAuthenticated
 from fleet.accounts.models import ApiToken, AuditEvent, Role, User
 from fleet.accounts.services import audit, token_create, token_revoke
 from fleet.lib.api import NO_STORE, NewestFirst, NotFound, StrictJSONParser
+from fleet.lib.fields import Name
 
 
 class _Public(APIView):
@@ -179,7 +180,7 @@ class Tokens(generics.GenericAPIView[ApiToken]):
     serializer_class = TokenOutput
 
     class Input(serializers.Serializer[Any]):
-        name = serializers.CharField(max_length=100)
+        name = Name(max_length=100)
         expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
     class Created(TokenOutput):

@@ -15,6 +15,7 @@ from fleet.accounts import memberships
 from fleet.accounts.access import access
 from fleet.accounts.models import Invitation, Membership, Organization, Role
 from fleet.lib.api import NO_STORE
+from fleet.lib.fields import Name
 
 ROLES = {role.label: role for role in Role}
 
@@ -144,6 +145,10 @@ class InvitationDetail(APIView):
 
 
 class OrganizationOutput(serializers.ModelSerializer[Organization]):
+    """The organization's settings."""
+
+    name = Name(max_length=120)
+
     class Meta:
         model = Organization
         fields = ("id", *memberships.SETTINGS)

@@ -14,6 +14,7 @@ from fleet.accounts import limits, memberships
 from fleet.accounts.access import SESSION_KEY, MemberRequired, access
 from fleet.accounts.models import Organization, Role, User
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.fields import NameField
 from fleet.lib.ids import id_of
 
 
@@ -26,6 +27,8 @@ class InviteForm(forms.Form):
 
 class SettingsForm(forms.ModelForm[Organization]):
     """The organization's settings."""
+
+    name = NameField(max_length=120, label="Name")
 
     class Meta:
         model = Organization

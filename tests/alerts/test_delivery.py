@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -272,9 +273,9 @@ def test_what_is_unknown_is_sent_again_by_hand(portal: Portal, team: Team, mail:
         answer = browser.post(f"/alerts/{alert.pk}", data=form, headers={"Referer": portal.url})
         return int(answer.status_code)
 
-    with sign_in(portal, team.users["viewer"].email, team.password) as browser:
+    with closing(sign_in(portal, team.users["viewer"].email, team.password)) as browser:
         assert resend(browser, str(delivery.pk)) == 403
-    with sign_in(portal, team.users["operator"].email, team.password) as browser:
+    with closing(sign_in(portal, team.users["operator"].email, team.password)) as browser:
         assert resend(browser, "x") == 404
         assert "Send again" in browser.get(f"/alerts/{alert.pk}").text
         assert resend(browser, str(delivery.pk)) == 302

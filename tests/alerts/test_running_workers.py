@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_f11_only_organizations_with_news_are_looked_at_every_few_seconds(
     team: Team, strangers: Team, django_assert_max_num_queries: Any
 ) -> None:
     for one in (team, strangers):
-        make_rule(one, {"state": "offline"}, name="Offline")
+        make_rule(one, {"state": ["offline"]}, name="Offline")
     long_ago = timezone.now() - timedelta(hours=1)
     type(make_rule(team)).objects.update(updated_at=long_ago)
     VehicleState.objects.update(since=long_ago)
@@ -85,7 +86,7 @@ def test_f11_only_organizations_with_news_are_looked_at_every_few_seconds(
     ],
 )  # fmt: skip
 def test_f14_x14_odd_geojson_is_refused_in_words(portal: Portal, team: Team, text: Any) -> None:
-    with sign_in(portal, team.users["operator"].email, team.password) as browser:
+    with closing(sign_in(portal, team.users["operator"].email, team.password)) as browser:
         for body in (json.dumps(text), "[" * 100_000, '{"type":"Point","coordinates":[NaN,0]}'):
             form = {"action": "import", "geojson": body, "csrfmiddlewaretoken": browser.cookies["motorpool-csrf"]}
             answer = browser.post("/geofences", data=form, headers={"Referer": portal.url})

@@ -80,7 +80,7 @@ def test_gpx_positions_arrive(portal: Portal, team: Team, tmp_path: Path, shared
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not shutil.which("gpsfake") or not shutil.which("gpsd"), reason="gpsd-tools is not installed")
+@pytest.mark.skipif(not shutil.which("gpsfake") or not shutil.which("gpsd"), reason="no gpsd")
 def test_gpsd_itself_is_read_lost_and_found_again(
     portal: Portal, team: Team, tmp_path: Path, shared_data: Path
 ) -> None:

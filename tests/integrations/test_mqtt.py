@@ -28,7 +28,7 @@ from tests.conftest import Team
 from tests.portal import ROOT, Portal, eventually, free_port
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
-pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto here")
+pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="no mosquitto")
 
 
 class Certificates:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from integrations.sources.smartcar.legacy_signals import legacy_signals_of
+from integrations.sources.smartcar.selectors import unclaimed_of
 from integrations.sources.smartcar.signals import (
     CODES,
     Signal,
@@ -24,6 +27,7 @@ from integrations.sources.smartcar.signals import (
     signals_of,
 )
 from telemetry.catalog import BY_NAME, LONGEST_TEXT, well_formed
+from tests.conftest import Team
 from tests.integrations.smartcar_bodies import AT, ISO, all_readings, assert_fits_the_catalog, sample
 
 MILLISECONDS = 1795172935000
@@ -648,6 +652,14 @@ LEGACY_ITEM = st.fixed_dictionaries(
 )
 
 
+def test_f18_the_list_of_unknown_vehicles_reads_no_bodies_but_those_it_shows(team: Team) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        unclaimed_of(team.organization, all_of_them=True)
+    events = [query["sql"] for query in asked if "ORDER BY" in query["sql"]]
+    assert events
+    assert not [sql for sql in events if '"body"' in sql.split("FROM")[0]]
+
+
 def told(signals: list[Signal]) -> None:
     for signal in signals:
         assert signal.time is None or 0 < signal.time < 1e12
@@ -686,6 +698,8 @@ def test_no_body_of_a_known_code_makes_it_fail(code: str, body: dict[str, Any]) 
         (850, "kPa", 850),
     ],
 )  # fmt: skip
-def test_s1_a_tyres_pressure_is_read_in_the_unit_that_makes_sense(value: float, unit: str | None, expected: Any) -> None:
+def test_s1_a_tyres_pressure_is_read_in_the_unit_that_makes_sense(
+    value: float, unit: str | None, expected: Any
+) -> None:
     body = {"values": [{"row": 0, "column": 0, "tirePressure": value}], **({"unit": unit} if unit else {})}
     assert readings_of(Signal("wheel-tires", body, AT, None)) == {"tire.front_left": expected}

@@ -316,7 +316,7 @@ def test_f21_a_ticket_that_expired_opens_nothing(portal: Portal, team: Team) -> 
     "resume",
     [
         {"6": -1e19}, {"6": 1e400}, {"6": "x"}, {"x": 1}, {"6": None}, {"6": True}, [], "x",
-        {str(n): 1 for n in range(10_001)}, {"9" * 400: 1},
+        {str(n): 1 for n in range(6_000)}, {"9" * 400: 1},
     ],
 )  # fmt: skip
 def test_f19_x14_an_odd_resume_is_answered_and_ends_nothing(portal: Portal, team: Team, resume: Any) -> None:

