@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+from django.conf import settings
+from redis.connection import parse_url
 
 from telemetry import directory
 from telemetry.readings import Block, Times, Values
 
-TOPIC = "motorpool:live:"
+TOPIC = f"motorpool:live:{parse_url(settings.REDIS_URL).get('db', 0)}:"
+"""Redis' channels are the same in all its databases: the number keeps two portals on one server apart."""
 
 
 class Frames(msgspec.Struct, array_like=True, tag="frames"):

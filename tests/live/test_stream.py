@@ -10,11 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
+from redis import Redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from bench.live import open_socket, watch
+from telemetry.live import messages
 from telemetry.models import SocketTicket
 from tests.conftest import Team
 from tests.portal import Portal, eventually
@@ -323,7 +326,16 @@ def test_f19_x14_an_odd_resume_is_answered_and_ends_nothing(portal: Portal, team
     with stream(portal, team) as socket:
         wish = {"type": "subscribe", "vehicles": "all", "signals": "all", "resume": resume}
         socket.send(json.dumps(wish).replace("Infinity", "1e400"))
-        assert take(socket)["type"] in ("snapshot", "error")
         socket.send('{"type": "ping"}')
-        while take(socket)["type"] != "pong":
-            pass
+        while (message := take(socket))["type"] != "pong":
+            assert message["type"] in ("snapshot", "error", "heartbeat")
+
+
+def test_two_portals_on_one_redis_server_do_not_hear_each_other(portal: Portal, team: Team) -> None:
+    elsewhere = settings.REDIS_URL.rsplit("/", 1)[0] + "/15"
+    foreign = f"{messages.TOPIC.rsplit(':', 2)[0]}:15:{team.organization.pk}"
+    assert foreign != messages.topic(team.organization.pk)
+    with stream(portal, team, max_hz=100) as socket, Redis.from_url(elsewhere) as other:
+        other.publish(foreign, messages.encode(messages.State(team.vehicle.pk, "moving", 1.0)))
+        send(portal, team, [[time.time(), 800, 10]])
+        assert take_frames(socket)["frames"][0][1] == 800
