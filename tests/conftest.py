@@ -24,6 +24,7 @@ from django.test.utils import setup_databases, teardown_databases
 from tests.parallel import WORKER
 from tests.portal import Portal, running_portal
 
+BROWSER = "tests/browser"
 CANARY = "canary-of-another-tenant"
 _numbers = itertools.count(os.getpid() * 1000)
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -57,11 +58,12 @@ def _database(django_db_blocker: Any) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_failures(_database: None) -> None:
+def _no_failures(request: pytest.FixtureRequest, _database: None) -> None:
     """All tests come from one address: what one of them fails at must not be counted to the next."""
     from fleet.accounts.models import SignInFailures
 
-    SignInFailures.objects.all().delete()
+    if BROWSER not in request.path.as_posix():  # which have a portal and a database of their own
+        SignInFailures.objects.all().delete()
 
 
 @pytest.fixture(scope="session")
@@ -119,13 +121,6 @@ def shared_data() -> Path:
     if not SHARED_DATA.exists():
         pytest.skip("the folder of real recordings is not present")
     return SHARED_DATA
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the browser share one demo: they run in one worker, one after the other."""
-    for item in items:
-        if "tests/browser" in item.path.as_posix():
-            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 PROGRAMS = {

@@ -17,7 +17,7 @@ from fleet.accounts import limits
 from fleet.accounts.models import SignInFailures
 from fleet.lib.throttles import Counter
 from tests.conftest import Team
-from tests.portal import Portal, running_portal
+from tests.portal import NO_TLS, Portal, running_portal
 from tests.test_tenancy import sign_in
 
 
@@ -33,7 +33,7 @@ def obtain(portal: Portal, email: str, password: str, address: str) -> httpx.Res
     headers = {"X-Forwarded-For": f"9.9.9.9, {address}", "X-Forwarded-Proto": "http"}
     return httpx.post(
         f"{portal.url}/api/v1/auth/token", json={"email": email, "password": password}, headers=headers,
-        timeout=30, trust_env=False,
+        timeout=30, trust_env=False, verify=NO_TLS,
     )  # fmt: skip
 
 

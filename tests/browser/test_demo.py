@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import stat
 
+import pytest
+
 from tests.browser.demo import Demo
+
+pytestmark = pytest.mark.xdist_group("browser")
 
 
 def test_the_demo_file_is_private_and_whole(demo: Demo) -> None:

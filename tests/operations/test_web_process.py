@@ -17,7 +17,7 @@ from django.db import connection
 from fleet.accounts import limits
 from fleet.lib.mail import LoggedBackend
 from tests.conftest import Team
-from tests.portal import Portal, running_portal
+from tests.portal import NO_TLS, Portal, running_portal
 from tests.test_tenancy import sign_in
 
 
@@ -29,7 +29,7 @@ def largest_static_file() -> str:
 
 def health(portal: Portal) -> float:
     begun = time.monotonic()
-    assert httpx.get(f"{portal.url}/health", timeout=5, trust_env=False).status_code == 200
+    assert httpx.get(f"{portal.url}/health", timeout=5, trust_env=False, verify=NO_TLS).status_code == 200
     return time.monotonic() - begun
 
 

@@ -14,7 +14,7 @@ from tests.telemetry.test_rollups import HOUR, START, Frames, assert_history_is,
 
 
 def test_retention_drops_whole_partitions_and_keeps_the_rollups(portal: Portal) -> None:
-    team = make_team()
+    team, _ = make_team(), make_team()
     old = time.time() - 100 * 86_400
     base = old // HOUR * HOUR
     frames: Frames = {round(base + i * 2, 3): [float(i % 100), None] for i in range(5 * 1_800)}
