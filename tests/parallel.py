@@ -1,12 +1,17 @@
 """Tests on every core: each worker process has a database, a Redis database and a static folder of its own.
 
-Loaded before the settings are (``-p tests.parallel``), since they are read from the environment.
+Loaded before the settings are (``-p tests.parallel``), since they are read from the environment. The tests of a module
+run in one worker, and so do all tests of the browser: what they share is started once.
 """
 
 from __future__ import annotations
 
 import os
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 """gw0, gw1 and so on; empty without workers."""
@@ -24,3 +29,17 @@ def _redis_of(url: str, number: int) -> str:
 if WORKER:
     os.environ["REDIS_URL"] = _redis_of(os.environ["REDIS_URL"], int(WORKER.removeprefix("gw")) + 1)
     os.environ["STATIC_ROOT"] = os.path.join(os.environ.get("STATIC_ROOT", "staticfiles"), WORKER)
+
+
+class Scheduling(LoadScopeScheduling):
+    """By module, and by folder where a whole demo is shared."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.split("::", 1)[0]
+        return "tests/browser" if module.startswith("tests/browser/") else module
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Which tests go to which worker."""
+    return Scheduling(config, log)

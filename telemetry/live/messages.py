@@ -10,7 +10,8 @@ from redis.connection import parse_url
 from telemetry import directory
 from telemetry.readings import Block, Times, Values
 
-TOPIC = f"motorpool:live:{parse_url(settings.REDIS_URL).get('db', 0)}:"
+_DATABASE = parse_url(settings.REDIS_URL).get("db", 0)  # type: ignore[no-untyped-call]
+TOPIC = f"motorpool:live:{_DATABASE}:"
 """Redis' channels are the same in all its databases: the number keeps two portals on one server apart."""
 
 

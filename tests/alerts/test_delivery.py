@@ -31,6 +31,12 @@ from tests.test_tenancy import sign_in
 MANY = 10_000
 
 
+@pytest.fixture(autouse=True)
+def _nothing_waits(team: Team) -> None:
+    """What other tests left to be sent is not sent here."""
+    Delivery.objects.filter(state=DeliveryState.WAITING).delete()
+
+
 @pytest.fixture
 def mail(settings: Any) -> Iterator[Mailbox]:
     with mail_server() as (mailbox, port):

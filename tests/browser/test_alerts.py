@@ -14,7 +14,7 @@ from tests.browser.conftest import Trouble, new_page, sign_in
 from tests.browser.demo import Demo, subject
 from tests.portal import eventually
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # which share one demo
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.demo import Demo
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = pytest.mark.browser
 
 
 def test_the_demo_file_is_private_and_whole(demo: Demo) -> None:

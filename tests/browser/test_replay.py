@@ -16,7 +16,7 @@ from tests.browser.demo import Demo
 from tests.collector.test_collector import TORQUE
 from tests.portal import ROOT, eventually
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # which share one demo
+pytestmark = pytest.mark.browser
 
 
 def test_a_torque_recording_moves_the_page(
