@@ -22,6 +22,8 @@ from telemetry.readings import Times, Values
 
 EARTH_METRES = 6_371_008.8
 """Mean radius (IUGG)."""
+METRES_PER_DEGREE = 111_700.0
+"""At most, of latitude anywhere and of longitude at the equator (WGS 84)."""
 NULL_DEGREES = 1e-4
 """Both coordinates below this, some 11 metres, are no place but a receiver without a fix."""
 WORST_ACCURACY_M = 10_000.0
@@ -39,8 +41,7 @@ HALVES_APART_US = 10_000_000
 Flags = NDArray[np.bool_]
 Key = tuple[int, int]
 """Vehicle and source."""
-Fix = tuple[int, float, float]
-"""Microseconds and degrees."""
+Fix = tuple[int, float, float]  # microseconds and degrees
 
 
 @dataclass(frozen=True)
@@ -276,6 +277,9 @@ def _fix_at(when: Times, where: Values, row: int) -> Fix:
 
 def _unreachable(times: Times, points: Values) -> Flags:
     """(n - 1,): whether each position is too far from the one before it (haversine)."""
+    steps = np.abs(np.diff(points)).sum(axis=0)
+    if not len(steps) or steps.max() * METRES_PER_DEGREE <= JUMP_SLACK_M:
+        return np.zeros(len(steps), bool)  # as nearly always
     latitudes, longitudes = np.radians(points)
     half = np.sin(np.diff(latitudes) / 2) ** 2
     half += np.cos(latitudes[1:]) * np.cos(latitudes[:-1]) * np.sin(np.diff(longitudes) / 2) ** 2
