@@ -285,5 +285,5 @@ def defaults_of(url: str, data: Path) -> dict[str, str]:
         "BASE_URL": url,
         "ALLOWED_HOSTS": "127.0.0.1,localhost",
         "STATIC_ROOT": str(data / "static"),
-        "EMAIL_URL": f"filemail://{data / 'mail'}",
+        "EMAIL_URL": f"filemail:///{data.resolve() / 'mail'}",  # the first slash belongs to the address
     }

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from fleet import env
 from fleet.embedded.stopping import Stop
+from fleet.embedded.supervisor import defaults_of
 from tests.portal import ROOT, answers, eventually, free_port
 
 
@@ -89,3 +91,8 @@ def test_f26_signals_that_come_while_a_signal_is_handled_hold_nothing_up() -> No
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert asked
+
+
+def test_mail_of_a_demo_is_written_into_its_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMAIL_URL", defaults_of("http://127.0.0.1:1", tmp_path)["EMAIL_URL"])
+    assert env.email()["EMAIL_FILE_PATH"] == str(tmp_path.resolve() / "mail")
