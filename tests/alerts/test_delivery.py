@@ -35,6 +35,7 @@ MANY = 10_000
 def _nothing_waits(team: Team) -> None:
     """What other tests left to be sent is not sent here."""
     Delivery.objects.filter(state=DeliveryState.WAITING).delete()
+    Alert.objects.update(tell_at=None, escalate_at=None)
 
 
 @pytest.fixture

@@ -32,6 +32,15 @@ def maker(_database: None) -> Iterator[Stub]:
     stub.stop()
 
 
+@pytest.fixture(autouse=True)
+def _no_connections(_database: None) -> None:
+    """Polls and mails are about all connections: those of other tests are none of this one's."""
+    from integrations.sources.smartcar.models import Account, CloudVehicle
+
+    CloudVehicle.objects.all().delete()
+    Account.objects.all().delete()
+
+
 @pytest.fixture(scope="session")
 def cloud_portal(maker: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """A web process with a Smartcar application; this process has the same settings, as a worker would."""
