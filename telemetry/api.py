@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from fleet.accounts.access import access
 from fleet.accounts.models import Organization
-from fleet.lib.api import parse_time, written
+from fleet.lib.api import NO_STORE, parse_time, written
 from telemetry import directory, store, units
 from telemetry.horizons import frames_from, rollups_from
 from telemetry.live.credentials import TICKET_SECONDS, ticket_create
@@ -178,7 +178,7 @@ class Tickets(APIView):
         session_key = "" if bearer else request._request.session.session_key or ""
         ticket = ticket_create(access(request), session_key=session_key, bearer=bearer.strip())
         body = {"ticket": ticket, "expires_in": TICKET_SECONDS}
-        return Response(body, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
+        return Response(body, status=status.HTTP_201_CREATED, headers=NO_STORE)
 
 
 def _system(request: Request) -> str:

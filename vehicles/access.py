@@ -34,9 +34,10 @@ def find_vehicle_ids(organization_id: int, identifiers: Collection[str]) -> dict
     found: dict[str, int] = {}
     for identifier in usable:
         number = str(int(identifier)) if is_id(identifier) else ""
-        named = {by_id.get(number), by_vin.get(identifier.upper()), by_alias.get(identifier)} - {None}
+        each = (by_id.get(number), by_vin.get(identifier.upper()), by_alias.get(identifier))
+        named = {vehicle_id for vehicle_id in each if vehicle_id is not None}
         if len(named) == 1:
-            found[identifier] = named.pop() or 0
+            (found[identifier],) = named
     return found
 
 

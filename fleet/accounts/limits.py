@@ -127,4 +127,4 @@ def _known_browser(request: Any, user_id: int | None) -> str:
         )
     except (signing.BadSignature, ValueError, TypeError):
         return ""
-    return str(name) if user_id is not None and owner == user_id else ""
+    return str(name) if owner == user_id else ""

@@ -110,8 +110,7 @@ def _point(point: ElementTree.Element, recording: Recording) -> Optional[Frame]:
         return None
     if parsed is None or not (abs(latitude) <= 90 and abs(longitude) <= 180):
         return None
-    moment = parsed.moment
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    moment = parsed.moment if parsed.moment.tzinfo else parsed.moment.replace(tzinfo=timezone.utc)
     values: Dict[str, Any] = {"location.latitude": latitude, "location.longitude": longitude}
     for tag, signal, factor in (
         ("ele", "location.altitude", 1.0), ("speed", "location.speed", 3.6), ("course", "location.heading", 1.0),
