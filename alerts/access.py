@@ -9,13 +9,12 @@ from django.db.models import Model, QuerySet
 from alerts.models import Alert, AlertRule, Channel, Geofence
 from fleet.accounts.models import Organization
 from fleet.lib.api import NotFound
-from vehicles.access import LARGEST_ID
 
 M = TypeVar("M", bound=Model)
 
 
 def _one(rows: QuerySet[M], pk: int) -> M:
-    found = rows.filter(pk=pk).first() if 0 < pk <= LARGEST_ID else None
+    found = rows.filter(pk=pk).first()
     if found is None:
         raise NotFound
     return found

@@ -21,7 +21,8 @@ from alerts.models import Alert, AlertEvent, Severity
 from fleet.accounts.access import access
 from fleet.accounts.models import Organization, Role
 from fleet.lib.api import NotFound, parse_time, rfc3339
-from fleet.lib.ids import id_of
+from fleet.lib.fields import PublicId, own_id
+from fleet.lib.public_ids import Kind, number_of
 from vehicles.access import find_vehicle
 
 STATES = ("open", "acknowledged", "cleared", "withdrawn")
@@ -31,6 +32,11 @@ _CSV = ("id", "rule", "vehicle", "severity", "state", "opened_at", "cleared_at",
 class AlertOutput(serializers.ModelSerializer[Alert]):
     """An alert in a list."""
 
+    id = own_id(Kind.ALERT)
+    rule = PublicId(Kind.RULE, source="rule_id", read_only=True)
+    vehicle = PublicId(Kind.VEHICLE, source="vehicle_id", read_only=True)
+    acknowledged_by = PublicId(Kind.USER, source="acknowledged_by_id", read_only=True)
+    assigned_to = PublicId(Kind.USER, source="assigned_to_id", read_only=True)
     vehicle_name = serializers.CharField(source="vehicle.name")
     state = serializers.CharField()
 
@@ -46,6 +52,7 @@ class AlertOutput(serializers.ModelSerializer[Alert]):
 class EventOutput(serializers.ModelSerializer[AlertEvent]):
     """A line of a timeline."""
 
+    id = own_id(Kind.ALERT_EVENT)
     user = serializers.CharField(allow_null=True)
 
     class Meta:
@@ -85,9 +92,10 @@ def chosen(organization: Organization, query: Any) -> Any:
     if query.get("vehicle"):
         alerts = alerts.filter(vehicle=find_vehicle(organization, query["vehicle"]))
     if query.get("rule"):
-        if not id_of(query["rule"]):
-            raise serializers.ValidationError({"rule": ["The id of a rule."]})
-        alerts = alerts.filter(rule_id=id_of(query["rule"]))
+        rule_id = number_of(Kind.RULE, query["rule"])
+        if not rule_id:
+            raise serializers.ValidationError({"rule": ["The ID of a rule."]})
+        alerts = alerts.filter(rule_id=rule_id)
     if query.get("severity"):
         if query["severity"] not in Severity.values:
             raise serializers.ValidationError({"severity": [f"One of {', '.join(Severity.values)}."]})
@@ -154,7 +162,7 @@ def _rows_of_csv(alerts: Any) -> Iterator[str]:
     yield writer.writerow(_CSV)  # type: ignore[misc]
     for alert in alerts.iterator(chunk_size=2_000):
         cells = [
-            alert.pk, alert.rule_name, alert.vehicle.name, alert.severity, alert.state, rfc3339(alert.opened_at),
+            alert.public_id, alert.rule_name, alert.vehicle.name, alert.severity, alert.state, rfc3339(alert.opened_at),
             rfc3339(alert.cleared_at), rfc3339(alert.acknowledged_at), alert.value,
         ]  # fmt: skip
         yield writer.writerow([f"'{c}" if isinstance(c, str) and c[:1] in "=+-@\t" else c for c in cells])  # type: ignore[misc]
@@ -184,7 +192,7 @@ class AlertDetail(APIView):
         body["events"] = EventOutput(row.events.select_related("user"), many=True).data
         body["deliveries"] = [
             {
-                "id": d.pk, "channel": d.channel_id, "channel_name": d.channel.name, "kind": d.kind,
+                "id": d.pk, "channel": d.channel.public_id, "channel_name": d.channel.name, "kind": d.kind,
                 "recipient": d.recipient, "state": d.state, "words": d.words, "sent_at": d.sent_at,
             }
             for d in sent
@@ -246,7 +254,7 @@ class Assign(_Action):
     """Whose it is."""
 
     class Input(serializers.Serializer[Any]):
-        user = serializers.IntegerField(allow_null=True)
+        user = PublicId(Kind.USER, allow_null=True)
 
     @extend_schema(request=Input, responses=AlertOutput)
     def post(self, request: Request, alert: int) -> Response:

@@ -18,7 +18,8 @@ from alerts.services import channel_delete, channel_save, fence_delete, fence_sa
 from alerts.wire import DAYS, BadCondition, minute_of
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
-from fleet.lib.fields import Name
+from fleet.lib.fields import Name, own_id
+from fleet.lib.public_ids import Kind
 
 PUSH = "integrations.channels.push"
 
@@ -74,7 +75,7 @@ def shape(channel: Channel) -> dict[str, Any]:
             "days": [DAYS[day] for day in channel.quiet_days], "passes": channel.quiet_passes,
         }  # fmt: skip
     body = {
-        "id": channel.pk, "kind": channel.kind, "name": channel.name, "config": channel.config, "quiet": quiet,
+        "id": channel.public_id, "kind": channel.kind, "name": channel.name, "config": channel.config, "quiet": quiet,
         "disabled_at": channel.disabled_at, "disabled_because": channel.disabled_because,
         "recipients": [
             {"address": r.address, "confirmed": r.confirmed_at is not None, "unsubscribed": bool(r.unsubscribed_at)}
@@ -177,6 +178,7 @@ def _test(row: Delivery) -> dict[str, str]:
 class FenceInput(serializers.ModelSerializer[Geofence]):
     """A geofence: a GeoJSON geometry; a Point or a LineString has a radius in metres."""
 
+    id = own_id(Kind.GEOFENCE)
     name = Name(max_length=100)
 
     class Meta:

@@ -24,10 +24,15 @@ def message_of(delivery: Delivery) -> Message:
     channel = delivery.channel
     if delivery.alert is None:
         line = Line(0, "Test", "no vehicle", "info", "test", "now", "", "", f"{settings.BASE_URL}/channels")
-        body = {"type": "test", "id": str(delivery.pk), "channel": channel.pk}
-        return Message(delivery, f"Test of {channel.name}", [line], body, line.url)
+        test = {"type": "test", "id": str(delivery.pk), "channel": channel.public_id}
+        return Message(delivery, f"Test of {channel.name}", [line], test, line.url)
     line = line_of(delivery.alert, channel)
-    body = {"type": f"alert.{delivery.kind}", "id": str(delivery.pk), "url": line.url, "alert": summary(delivery.alert)}
+    body: dict[str, Any] = {
+        "type": f"alert.{delivery.kind}",
+        "id": str(delivery.pk),
+        "url": line.url,
+        "alert": summary(delivery.alert),
+    }
     return Message(delivery, _subject(delivery.kind, line), [line], body, line.url)
 
 
@@ -64,7 +69,7 @@ def line_of(alert: Alert, channel: Channel) -> Line:
         alert.pk, alert.rule_name, alert.vehicle.name, alert.severity, alert.state, local(alert.opened_at),
         local(alert.cleared_at or alert.withdrawn_at),
         alert.evidence.get("shown") or words_of(alert.value),
-        f"{settings.BASE_URL}/alerts/{alert.pk}",
+        f"{settings.BASE_URL}/alerts/{alert.public_id}",
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from alerts.models import Alert
 from fleet.lib.api import rfc3339
+from fleet.lib.public_ids import Kind, public_id
 from telemetry.live import messages, notify
 
 _encoder = msgspec.json.Encoder()
@@ -27,7 +28,8 @@ def publish(alerts: Sequence[Alert]) -> None:
 def summary(alert: Alert) -> dict[str, Any]:
     """What a page shows of an alert at once."""
     return {
-        "id": alert.pk, "rule": alert.rule_id, "rule_name": alert.rule_name, "vehicle": alert.vehicle_id,
+        "id": alert.public_id, "rule": public_id(Kind.RULE, alert.rule_id) if alert.rule_id else None,
+        "rule_name": alert.rule_name, "vehicle": public_id(Kind.VEHICLE, alert.vehicle_id),
         "vehicle_name": alert.vehicle.name, "severity": alert.severity, "state": alert.state,
         "opened_at": rfc3339(alert.opened_at), "cleared_at": rfc3339(alert.cleared_at),
         "acknowledged_at": rfc3339(alert.acknowledged_at), "known_at": rfc3339(alert.known_at), "value": alert.value,

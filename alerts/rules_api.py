@@ -18,7 +18,8 @@ from alerts.services import rule_delete, rule_save
 from fleet.accounts.access import access
 from fleet.accounts.models import Organization, Role
 from fleet.lib.api import NotFound, parse_time
-from fleet.lib.fields import Name
+from fleet.lib.fields import Name, PublicId
+from fleet.lib.public_ids import Kind, public_id
 from vehicles.access import find_vehicle
 
 DURATIONS = {"for": "lasting", "clear_for": "clear_lasting", "within": "within", "hold": "hold", "cooldown": "cooldown"}
@@ -63,7 +64,7 @@ class Step(serializers.Serializer[Any]):
     """An escalation: whom to notify after how long."""
 
     after = Duration()
-    channel = serializers.IntegerField()
+    channel = PublicId(Kind.CHANNEL)
 
 
 class RuleInput(serializers.Serializer[Any]):
@@ -82,7 +83,7 @@ class RuleInput(serializers.Serializer[Any]):
     cooldown = Duration(required=False)
     tell_cleared = serializers.BooleanField(required=False)
     schedule = serializers.JSONField(required=False, allow_null=True)
-    channels = serializers.ListField(child=serializers.IntegerField(), required=False, max_length=50)
+    channels = serializers.ListField(child=PublicId(Kind.CHANNEL), required=False, max_length=50)
     escalations = Step(many=True, required=False)
 
     def get_fields(self) -> Any:
@@ -121,7 +122,7 @@ def fields_of(data: dict[str, Any], organization: Organization) -> dict[str, Any
             raise serializers.ValidationError({"vehicles": ["Some of these groups do not exist here."]})
         fields["tags"] = [str(tag)[:50] for tag in scope.get("tags", [])]
     wanted = {*fields.get("channels", ()), *(step["channel"] for step in fields.get("escalations", ()))}
-    channels = {c.pk: c for c in organization.channels.filter(pk__in=[i for i in wanted if 0 < i < 2**31])}
+    channels = {c.pk: c for c in organization.channels.filter(pk__in=wanted)}
     if set(channels) != wanted:
         raise serializers.ValidationError({"channels": ["Some of these channels do not exist here."]})
     if "channels" in fields:
@@ -137,18 +138,19 @@ def shape(rule: AlertRule) -> dict[str, Any]:
     scope: Any = "all"
     if not rule.all_vehicles:
         scope = {
-            "vehicles": [vehicle.pk for vehicle in rule.vehicles.all()],
+            "vehicles": [vehicle.public_id for vehicle in rule.vehicles.all()],
             "groups": [group.name for group in rule.groups.all()],
             "tags": rule.tags,
         }
     return {
-        "id": rule.pk, "name": rule.name, "severity": rule.severity, "enabled": rule.enabled, "vehicles": scope,
+        "id": rule.public_id, "name": rule.name, "severity": rule.severity, "enabled": rule.enabled, "vehicles": scope,
         "condition": rule.condition, "clear": rule.clear, "times": rule.times, "schedule": rule.schedule,
         "tell_cleared": rule.tell_cleared,
         **{name: durations.iso(getattr(rule, field)) for name, field in DURATIONS.items()},
-        "channels": [channel.pk for channel in rule.channels.all()],
+        "channels": [channel.public_id for channel in rule.channels.all()],
         "escalations": [
-            {"after": durations.iso(step.after), "channel": step.channel_id} for step in rule.escalations.all()
+            {"after": durations.iso(step.after), "channel": public_id(Kind.CHANNEL, step.channel_id)}
+            for step in rule.escalations.all()
         ],
         "created_at": rule.created_at, "updated_at": rule.updated_at,
     }  # fmt: skip

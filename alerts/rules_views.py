@@ -22,7 +22,8 @@ from fleet.accounts.access import MemberRequired, access
 from fleet.accounts.models import Organization, Role
 from fleet.lib import strict_json
 from fleet.lib.errors import MotorpoolError
-from fleet.lib.ids import id_of, name_of
+from fleet.lib.ids import name_of
+from fleet.lib.public_ids import Kind, number_of
 from telemetry import directory, states, units
 from telemetry.selectors import latest_of
 
@@ -55,7 +56,7 @@ class RulesPage(MemberRequired, View):
             count = starter.add(organization=found.organization, user=found.user, request=request)
             messages.info(request, f"{count} rules were added." if count else "All of them are here already.")
             return redirect("rules")
-        rule = find_rule(found.organization, id_of(request.POST.get("rule", "")))
+        rule = find_rule(found.organization, number_of(Kind.RULE, request.POST.get("rule", "")))
         match request.POST.get("action"):
             case "enable" | "disable":
                 enabled = request.POST["action"] == "enable"
@@ -78,13 +79,13 @@ class RulePage(MemberRequired, View):
         data = {
             "rule": rule_shape(row) if rule is not None else None,
             "signals": _signals(organization),
-            "fences": [{"id": fence.pk, "name": fence.name} for fence in organization.geofences.all()],
+            "fences": [{"id": fence.public_id, "name": fence.name} for fence in organization.geofences.all()],
             "states": states.STATES, "severities": Severity.values,
-            "vehicles": [{"id": vehicle.pk, "name": vehicle.name} for vehicle in vehicles],
+            "vehicles": [{"id": vehicle.public_id, "name": vehicle.name} for vehicle in vehicles],
             "groups": list(organization.vehicle_groups.values_list("name", flat=True)),
             "tags": sorted({tag for vehicle in vehicles for tag in vehicle.tags}),
             "channels": [
-                {"id": c.pk, "name": c.name, "kind": c.get_kind_display()} for c in organization.channels.all()
+                {"id": c.public_id, "name": c.name, "kind": c.get_kind_display()} for c in organization.channels.all()
             ],
         }  # fmt: skip
         return render(request, "alerts/rule.html", {"rule": row, "data": data})
@@ -117,7 +118,7 @@ class ChannelsPage(MemberRequired, View):
                     return self._page(request, secret=secret)
                 messages.info(request, f"{channel} was added.")
                 return redirect("channels")
-            channel = find_channel(found.organization, id_of(request.POST.get("channel", "")))
+            channel = find_channel(found.organization, number_of(Kind.CHANNEL, request.POST.get("channel", "")))
             match request.POST.get("action"):
                 case "test":
                     by_hand.queue_test(channel)
@@ -196,12 +197,12 @@ class GeofencesPage(MemberRequired, View):
                     count = _import(request, found.organization, found.user)
                     messages.info(request, f"{count} geofences were imported.")
                 case "change":
-                    fence = find_fence(found.organization, id_of(request.POST.get("fence", "")))
+                    fence = find_fence(found.organization, number_of(Kind.GEOFENCE, request.POST.get("fence", "")))
                     radius = _number(request, "radius") if fence.radius is not None else None
                     name = name_of(request.POST.get("name", ""), 100) or fence.name
                     fence_save(fence=fence, user=found.user, request=request, name=name, radius=radius)
                 case "delete":
-                    fence = find_fence(found.organization, id_of(request.POST.get("fence", "")))
+                    fence = find_fence(found.organization, number_of(Kind.GEOFENCE, request.POST.get("fence", "")))
                     fence_delete(fence=fence, user=found.user, request=request)
                 case _:
                     raise Http404
@@ -213,7 +214,7 @@ class GeofencesPage(MemberRequired, View):
     def _page(self, request: HttpRequest, status: int = 200) -> HttpResponse:
         organization = access(request).organization
         fences = list(organization.geofences.all())
-        data = [{"id": f.pk, "name": f.name, "geometry": f.geometry, "radius": f.radius} for f in fences]
+        data = [{"id": f.public_id, "name": f.name, "geometry": f.geometry, "radius": f.radius} for f in fences]
         context = {"fences": fences, "data": data, "places": _places(organization)}
         return render(request, "alerts/geofences.html", context, status=status)
 

@@ -22,7 +22,8 @@ from alerts.wire import is_fact, signal_names
 from fleet.accounts.access import Access, MemberRequired, access
 from fleet.accounts.models import Organization, Role
 from fleet.lib.errors import MotorpoolError
-from fleet.lib.ids import id_of, name_of, uuid_of
+from fleet.lib.ids import name_of, uuid_of
+from fleet.lib.public_ids import Kind, number_of
 from vehicles.models import Vehicle
 
 PER_PAGE = 50
@@ -62,7 +63,7 @@ class Inbox(MemberRequired, View):
     def post(self, request: HttpRequest) -> HttpResponse:
         """Acknowledge or resolve the chosen ones."""
         found = access(request)
-        ids = [id_of(words) for words in request.POST.getlist("alert")]
+        ids = [number_of(Kind.ALERT, words) for words in request.POST.getlist("alert")]
         rows = list(found.organization.alerts.filter(pk__in=ids[:PER_PAGE]))
         if not rows and ids:
             raise Http404
@@ -137,7 +138,7 @@ def _do(request: HttpRequest, found: Access, row: Alert) -> None:
             handling.snooze(alert=row, user=found.user, until=timezone.now() + length)
         case "assign":
             wanted = request.POST.get("user", "")
-            to = found.organization.members.filter(pk=id_of(wanted)).first()
+            to = found.organization.members.filter(pk=number_of(Kind.USER, wanted)).first()
             if wanted and to is None:
                 raise Http404
             handling.assign(alert=row, user=found.user, to=to)

@@ -20,6 +20,7 @@ from alerts.rules.definition import All, Any, AtFence, Compare, FenceEvent, NoDa
 from alerts.rules.schedules import Schedule
 from alerts.rules.texts import code_of
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.public_ids import Kind, number_of
 from telemetry import states, units
 from telemetry.directory import SignalInfo
 
@@ -89,7 +90,13 @@ def signal_names(condition: Anything) -> set[str]:
 
 def fence_ids(condition: Anything) -> set[int]:
     """The fences that a condition names."""
-    return {part["geofence"] for part in parts_of(condition) if isinstance(part.get("geofence"), int)}
+    return {_fence_id(part) for part in parts_of(condition)} - {0}
+
+
+def _fence_id(part: Json) -> int:
+    """The fence that a part names; 0 where it names none."""
+    named = part.get("geofence")
+    return number_of(Kind.GEOFENCE, named) if isinstance(named, str) else 0
 
 
 def compile_condition(condition: Anything, signals: Signals, fences: set[int]) -> Node:
@@ -133,11 +140,11 @@ def _node(condition: Json, signals: Signals, fences: set[int]) -> Node:
         return NoData(_duration(condition["no_data"], "no_data"), None if name is None else _signal(name, signals)[0])
     if "geofence" in condition:
         event = condition.get("event", "inside")
-        if not isinstance(condition["geofence"], int) or condition["geofence"] not in fences:
+        if _fence_id(condition) not in fences:
             raise BadCondition("There is no such geofence here.")
         if not isinstance(event, str) or event not in (*FenceEvent, "dwell"):
             raise BadCondition("event is inside, outside, enter, exit or dwell.")
-        return AtFence(condition["geofence"], FenceEvent.INSIDE if event == "dwell" else FenceEvent(event))
+        return AtFence(_fence_id(condition), FenceEvent.INSIDE if event == "dwell" else FenceEvent(event))
     return _compare(condition, signals)
 
 

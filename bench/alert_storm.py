@@ -87,7 +87,7 @@ def _measure(bench: Bench, mails: _Mails, rule: AlertRule, vehicles: list[Vehicl
     opened = Connection(bench.portal.port)
     for part in range(0, VEHICLES, 500):
         blocks = [
-            {"vehicle": str(v.pk), "source": "obd", "signals": ["engine.coolant_temp"], "frames": [[now, 115.0]]}
+            {"vehicle": v.public_id, "source": "obd", "signals": ["engine.coolant_temp"], "frames": [[now, 115.0]]}
             for v in vehicles[part : part + 500]
         ]
         status, body = opened.send(data.post_body(key, {"blocks": blocks}))

@@ -92,7 +92,12 @@ def lag(bench: Bench) -> None:
             now = time.time()
             for part in range(0, VEHICLES, 100):
                 blocks = [
-                    {"vehicle": str(v), "source": "obd", "signals": data.SIGNALS, "frames": [[now, *rows[v][turn][1:]]]}
+                    {
+                        "vehicle": data.name_of(v),
+                        "source": "obd",
+                        "signals": data.SIGNALS,
+                        "frames": [[now, *rows[v][turn][1:]]],
+                    }
                     for v in ids[part : part + 100]
                 ]
                 status, body = opened.send(data.post_body(key, {"blocks": blocks}))
@@ -139,7 +144,7 @@ def week(bench: Bench) -> None:
             at = start + (first + i) / 10
             wave = np.sin(at / 3_000)
             rows.append([round(at, 1), round(row[1] * 100 + 40 * wave, 2), round(row[2] * 10 + 4 * wave, 2), *row[3:5]])
-        body = {"blocks": [{"vehicle": str(vehicle.pk), "source": "obd", "signals": signals, "frames": rows}]}
+        body = {"blocks": [{"vehicle": vehicle.public_id, "source": "obd", "signals": signals, "frames": rows}]}
         requests.append(data.post_body(bench.portal.key, body))
         if len(requests) == 40:
             assert not run(bench.portal.port, [requests]).failures

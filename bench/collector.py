@@ -40,7 +40,7 @@ def _start(bench: Bench, spool: Path, vehicle: int, *arguments: str) -> subproce
     command = [sys.executable, "-m", "motorpool_collector", *arguments, "--log-level", "warning"]
     command += ["--portal", f"http://127.0.0.1:{bench.portal.port}", "--spool", str(spool)]
     environment = {**os.environ, "MOTORPOOL_KEY": bench.portal.key}
-    return subprocess.Popen([*command, "--vehicle", str(vehicle)], env=environment)
+    return subprocess.Popen([*command, "--vehicle", data.name_of(vehicle)], env=environment)
 
 
 def _steady(bench: Bench, folder: Path) -> None:
@@ -90,7 +90,7 @@ def _fill(path: Path, vehicle: int, frames: int, start: float) -> None:
     spool = Spool(str(path), most_bytes=20_000_000_000)
     spool._database.execute("PRAGMA synchronous=OFF")  # this is not what is measured
     values = [json.dumps(row[1:])[1:] for row in data.frames(0, BATCH, 1)]
-    head = f'{{"source":"obd","vehicle":{vehicle},"signals":{json.dumps(data.SIGNALS)},"frames":['
+    head = f'{{"source":"obd","vehicle":"{data.name_of(vehicle)}","signals":{json.dumps(data.SIGNALS)},"frames":['
     for first in range(0, frames, BATCH):
         rows = ",".join(f"[{start + (first + i) / 10:.1f}, {value}" for i, value in enumerate(values))
         spool.add(gzip.compress(f"{head}{rows}]}}".encode(), 1), BATCH)
@@ -103,6 +103,6 @@ def _watch(bench: Bench, vehicle: int, ages: list[float], stop: threading.Event)
     with httpx.Client(base_url=f"http://127.0.0.1:{bench.portal.port}", headers=headers, trust_env=False) as client:
         stop.wait(3)
         while not stop.wait(0.5):
-            latest = client.get(f"/api/v1/vehicles/{vehicle}/latest").json()
+            latest = client.get(f"/api/v1/vehicles/{data.name_of(vehicle)}/latest").json()
             reading = latest["signals"].get("vehicle.ignition")  # only the live drive has it
             ages.append(reading["age_s"] if reading else 99.0)

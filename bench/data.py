@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from bench.load import request
+from fleet.lib.public_ids import Kind, public_id
 
 VEHICLES = 100
 FRAMES = 1_000
@@ -29,9 +30,16 @@ def frames(start: float, count: int, seed: int) -> list[list[float]]:
     return rows
 
 
+def name_of(vehicle: int) -> str:
+    """What requests call a vehicle."""
+    return public_id(Kind.VEHICLE, vehicle)
+
+
 def post(key: str, vehicle: int, rows: list[list[float]]) -> bytes:
     """A whole ingest request."""
-    return post_body(key, {"blocks": [{"vehicle": str(vehicle), "source": "obd", "signals": SIGNALS, "frames": rows}]})
+    return post_body(
+        key, {"blocks": [{"vehicle": name_of(vehicle), "source": "obd", "signals": SIGNALS, "frames": rows}]}
+    )
 
 
 def post_body(key: str, body: Any) -> bytes:

@@ -58,7 +58,9 @@ def reading(bench: Bench) -> None:
     settle()
     for name, span in (("24 h at 10 Hz", DAY), (f"{days} days", days * DAY)):
         query = f"signals=engine.rpm&points=500&from={begin}&to={begin + span}"
-        bench.get(f"(g) history, {name}, to 500 points", f"/api/v1/vehicles/{vehicle}/history?{query}", 50)
+        bench.get(
+            f"(g) history, {name}, to 500 points", f"/api/v1/vehicles/{data.name_of(vehicle)}/history?{query}", 50
+        )
 
 
 def space(bench: Bench) -> None:

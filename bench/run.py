@@ -179,7 +179,7 @@ class Bench:
             if span == 86_400 and self.quick:
                 continue
             query = f"signals=engine.rpm&points=500&from={begin}&to={begin + span}"
-            path = f"/api/v1/vehicles/{vehicle}/history?{query}"
+            path = f"/api/v1/vehicles/{data.name_of(vehicle)}/history?{query}"
             self.get(f"(e) history, {name}, to 500 points", path, 8 if span == 86_400 else 25)
 
     def get(self, what: str, path: str, times: int) -> None:
@@ -199,10 +199,11 @@ class Bench:
     def live(self) -> None:
         """Fan-out to 50 sockets, then 1,000 sockets at 1 Hz."""
         watched = self.portal.vehicles[:30]
-        wishes = {"vehicles": watched, "signals": ["engine.rpm", "vehicle.speed", "engine.load"], "max_hz": 100}
+        names = [data.name_of(vehicle) for vehicle in watched]
+        wishes = {"vehicles": names, "signals": ["engine.rpm", "vehicle.speed", "engine.load"], "max_hz": 100}
         sockets = [open_socket(self.portal.port, self.portal.tokens[0], wishes) for _ in range(50)]
         self._live("(f) 50 sockets, 30 vehicles at 12 Hz", sockets, watched, 12, 8)
-        one = {"vehicles": watched[:1], "signals": "all", "max_hz": 10}
+        one = {"vehicles": names[:1], "signals": "all", "max_hz": 10}
         many = [open_socket(self.portal.port, self.portal.tokens[i % 5], one) for i in range(1_000)]
         watch(many, 2)
         self._live("(f) 1,000 sockets, one vehicle at 1 Hz", many, watched[:1], 1, 12)

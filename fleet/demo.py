@@ -71,7 +71,7 @@ def create(path: Path, url: str) -> None:
     keys = _fleet(organization, people["admin"])
     written = {
         "url": url,
-        "organization": {"id": organization.pk, "name": organization.name},
+        "organization": {"id": organization.public_id, "name": organization.name},
         "users": {
             name: {"email": people[name].email, "password": passwords[name]} for name in ("viewer", "operator", "admin")
         },

@@ -41,7 +41,7 @@ class _Reading(serializers.Serializer[Any]):
 class LatestOutput(serializers.Serializer[Any]):
     """A vehicle's newest readings."""
 
-    id = serializers.IntegerField()
+    id = serializers.CharField()
     name = serializers.CharField()
     vin = serializers.CharField(allow_null=True)
     state = serializers.ChoiceField(["moving", "idle", "parked", "charging", "offline", "never"])

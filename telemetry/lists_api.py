@@ -16,9 +16,13 @@ from rest_framework.views import APIView
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
 from fleet.lib.api import NewestFirst, NotFound
+from fleet.lib.fields import PublicId, own_id
+from fleet.lib.public_ids import Kind, public_id
 from telemetry.models import RejectedReading, Signal
 from telemetry.selectors import rejected_of
 from telemetry.services import KINDS, signal_create, signal_update
+
+NO_DEVICE = "Null: what the portal fetched itself."
 
 
 class SignalOutput(serializers.ModelSerializer[Signal]):
@@ -101,15 +105,18 @@ class SignalDetail(APIView):
 
 
 class RejectedOutput(serializers.ModelSerializer[RejectedReading]):
+    id = own_id(Kind.REJECTED)
+    device = PublicId(Kind.DEVICE, source="device_id", read_only=True, help_text=NO_DEVICE)
+
     class Meta:
         model = RejectedReading
         fields = (
-            "id", "received_at", "device_id", "batch", "vehicle", "source", "signal", "time", "value", "code", "detail",
+            "id", "received_at", "device", "batch", "vehicle", "source", "signal", "time", "value", "code", "detail",
         )  # fmt: skip
 
 
 _FILTERS = [
-    OpenApiParameter("device", int, description="The id of a device; 0: what the portal fetched itself."),
+    OpenApiParameter("device", str, description="The ID of a device; `portal`: what the portal fetched itself."),
     OpenApiParameter("code", str, description="The reason, such as out_of_range."),
     OpenApiParameter("signal", str),
 ]
@@ -133,7 +140,7 @@ class Rejected(generics.ListAPIView[RejectedReading]):
 
 
 class RejectedCountOutput(serializers.Serializer[Any]):
-    device_id = serializers.IntegerField(help_text="0: what the portal fetched itself.")
+    device = PublicId(Kind.DEVICE, source="device_id", allow_null=True, help_text=NO_DEVICE)
     code = serializers.CharField()
     signal = serializers.CharField()
     count = serializers.IntegerField()
@@ -155,6 +162,12 @@ class RejectedCounts(APIView):
         )  # fmt: skip
         found = rows.values("device_id", "code", "signal").annotate(total=Sum("count")).order_by("-total")[:500]
         listed = [
-            {"device_id": r["device_id"], "code": r["code"], "signal": r["signal"], "count": r["total"]} for r in found
+            {
+                "device": public_id(Kind.DEVICE, r["device_id"]) if r["device_id"] else None,
+                "code": r["code"],
+                "signal": r["signal"],
+                "count": r["total"],
+            }
+            for r in found
         ]
         return Response({"results": listed})

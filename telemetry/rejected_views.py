@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +17,9 @@ from django.views import View
 
 from fleet.accounts.access import MemberRequired, access
 from fleet.accounts.models import Organization, Role
-from telemetry.models import Signal
-from telemetry.selectors import rejected_of
+from fleet.lib.public_ids import Kind, number_of, public_id
+from telemetry.models import RejectedReading, Signal
+from telemetry.selectors import PORTAL, rejected_of
 from telemetry.services import KINDS, SignalError, signal_create, signal_update
 from telemetry.store import KEPT_A_DAY, REJECTED_DAYS
 
@@ -73,10 +75,10 @@ class RejectedPage(MemberRequired, View):
         rows = [
             {
                 "device": names.get(row["device_id"], "a deleted device"),
-                "device_id": row["device_id"],
+                "device_id": _device_key(row["device_id"]),
                 "reason": REASONS.get(row["code"], (row["code"], ""))[0],
                 "advice": REASONS.get(row["code"], ("", ""))[1],
-                **row,
+                **{name: row[name] for name in ("code", "signal", "total", "last")},
             }
             for row in grouped.order_by("-last")[:MOST_COUNTS]
         ]
@@ -84,10 +86,10 @@ class RejectedPage(MemberRequired, View):
         page = Paginator(readings, PER_PAGE).get_page(request.GET.get("page"))
         context = {
             "rows": rows, "page": page, "total": sum(row["total"] for row in rows),
-            "devices": sorted(names.items(), key=lambda item: item[1].lower()),
+            "devices": [(_device_key(pk), names[pk]) for pk in sorted(names, key=lambda pk: names[pk].lower())],
             "reasons": [(key, words[0]) for key, words in REASONS.items()], "names": names,
             "device": device, "code": code, "signal": signal, "days": REJECTED_DAYS, "kept": KEPT_A_DAY,
-            "shown": [(entry, names.get(entry.device_id or 0, "a deleted device")) for entry in page],
+            "shown": _shown(organization, page, names),
         }  # fmt: skip
         return render(request, "telemetry/rejected.html", context)
 
@@ -161,6 +163,22 @@ def _own_signal(request: HttpRequest, name: str) -> Signal:
     if signal is None:
         raise Http404
     return signal
+
+
+def _device_key(device_id: int) -> str:
+    """What the filter calls a device."""
+    return public_id(Kind.DEVICE, device_id) if device_id else PORTAL
+
+
+def _shown(organization: Organization, page: Iterable[RejectedReading], devices: dict[int, str]) -> list[Any]:
+    """Rejected readings with the names of their devices, and of the vehicles that they name by an id."""
+    rows = list(page)
+    ids = {row.vehicle: number_of(Kind.VEHICLE, row.vehicle) for row in rows}
+    vehicles = dict(organization.vehicles.filter(pk__in=set(ids.values())).values_list("pk", "name"))
+    return [
+        (row, devices.get(row.device_id or 0, "a deleted device"), vehicles.get(ids[row.vehicle], row.vehicle))
+        for row in rows
+    ]
 
 
 def _device_names(organization: Organization) -> dict[int, str]:

@@ -11,9 +11,13 @@ from django.conf import settings
 
 from fleet.accounts.models import Organization
 from fleet.lib.api import written
+from fleet.lib.public_ids import Kind, number_of
 from telemetry import directory, states, store, units
 from telemetry.models import VehicleState
 from vehicles.models import Vehicle
+
+PORTAL = "portal"
+"""Stands for a device where the portal fetched readings itself."""
 
 
 def latest_of(organization: Organization, vehicles: Iterable[Vehicle], system: str = "metric") -> list[dict[str, Any]]:
@@ -64,7 +68,7 @@ def signal_ids(organization: Organization, names: Iterable[str]) -> dict[str, tu
 
 def _shape(vehicle: Vehicle, row: store.LatestRow | None, state: str, now: float, system: str) -> dict[str, Any]:
     body: dict[str, Any] = {
-        "id": vehicle.pk,
+        "id": vehicle.public_id,
         "name": vehicle.name,
         "vin": vehicle.vin,
         "state": state,
@@ -95,10 +99,13 @@ def _shape(vehicle: Vehicle, row: store.LatestRow | None, state: str, now: float
 
 
 def rejected_of(rows: Any, device: str, code: str, signal: str) -> Any:
-    """Rejected readings, or their counts, of a device, a reason and a signal; an empty text stands for all."""
+    """Rejected readings, or their counts, of a device, a reason and a signal; an empty text stands for all.
+
+    ``device`` is a public id, or `PORTAL` for what the portal fetched itself.
+    """
     if device:
-        known = device.isdecimal() and len(device) < 10
-        rows = rows.filter(device_id=int(device)) if known else rows.none()
+        device_id = number_of(Kind.DEVICE, device)
+        rows = rows.filter(device_id=device_id) if device_id or device == PORTAL else rows.none()
     if code:
         rows = rows.filter(code=code[:30])
     return rows.filter(signal=signal[:100]) if signal else rows

@@ -68,7 +68,7 @@ class Vehicles(MemberRequired, View):
                 vehicle = vehicle_create(
                     organization=found.organization, user=found.user, request=request, **form.cleaned_data
                 )
-                return redirect("vehicle", vehicle=vehicle.pk)
+                return redirect("vehicle", vehicle=vehicle.public_id)
             except Conflict as error:
                 form.add_error("vin", error.detail)
         return self._list(request, form, status=422)

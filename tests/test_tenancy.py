@@ -249,7 +249,7 @@ def _fill(path: Any, own: Team, other: Team) -> Any:
     text = json.dumps(path)
     if "{vehicle}" in text:
         vehicle = vehicle_create(organization=own.organization, user=None, name=own.vehicle.name)
-        text = text.replace("{vehicle}", str(vehicle.pk))
+        text = text.replace("{vehicle}", vehicle.public_id)
     if "{command}" in text:
         from telemetry.commands import queue
 
@@ -267,11 +267,11 @@ def _fill(path: Any, own: Team, other: Team) -> Any:
         text = text.replace("{signal}", name)
     if "{device}" in text:
         device, _ = device_create(organization=own.organization, user=None, name=own.device.name)
-        text = text.replace("{device}", str(device.pk))
+        text = text.replace("{device}", device.public_id)
     if "{member}" in text:
         user = User.objects.create(email=f"{next(_numbers)}@example.net")
         member = Membership.objects.create(organization=own.organization, user=user)
-        text = text.replace("{member}", str(member.pk))
+        text = text.replace("{member}", member.public_id)
     if "{invitation}" in text:
         invited = invite(
             organization=own.organization,
@@ -279,10 +279,10 @@ def _fill(path: Any, own: Team, other: Team) -> Any:
             email=f"{next(_numbers)}@example.net",
             role=Role.VIEWER,
         )
-        text = text.replace("{invitation}", str(invited[0].pk))
-    text = text.replace("{token}", str(own.users["admin"].api_tokens.get().pk if "only" in own.extra else 0))
+        text = text.replace("{invitation}", invited[0].public_id)
+    text = text.replace("{token}", own.users["admin"].api_tokens.get().public_id if "only" in own.extra else "tok_none")
     text = text.replace("{rest}", "v1/nothing").replace("{setup}", "no-token").replace("{secret}", "mpi_none")
-    return json.loads(text.replace("{other_organization}", str(other.organization.pk)))
+    return json.loads(text.replace("{other_organization}", other.organization.public_id))
 
 
 def _with_alert(text: str, own: Team) -> str:
@@ -295,19 +295,19 @@ def _with_alert(text: str, own: Team) -> str:
     name = own.vehicle.name
     if "{rule}" in text:
         rule = rule_save(rule=AlertRule(organization=organization), user=user, name=name, condition=HOT)
-        text = text.replace("{rule}", str(rule.pk))
+        text = text.replace("{rule}", rule.public_id)
     if "{alert}" in text:
         alert = Alert.objects.create(
             organization=organization, rule_name=name, vehicle=own.vehicle, severity="info", opened_at=timezone.now()
         )
-        text = text.replace("{alert}", str(alert.pk))
+        text = text.replace("{alert}", alert.public_id)
     if "{channel}" in text:
         channel = channel_save(channel=Channel(organization=organization), user=user, kind="push", name=name, config={})
-        text = text.replace("{channel}", str(channel.pk))
+        text = text.replace("{channel}", channel.public_id)
     if "{fence}" in text:
         fence = Geofence(organization=organization, name=f"{name} {next(_numbers)}")
         fence_save(fence=fence, user=user, geometry=PLACE, radius=5.0)
-        text = text.replace("{fence}", str(fence.pk))
+        text = text.replace("{fence}", fence.public_id)
     Geofence.objects.get_or_create(organization=organization, name="taken", defaults={"geometry": PLACE, "radius": 5.0})
     return text
 
@@ -325,7 +325,7 @@ def _with_connection(text: str, own: Team) -> str:
     event = WebhookEvent.objects.create(
         event_id=remote, body=b"{}", received_at=now, state="done", organizations=[own.organization.pk]
     )
-    text = text.replace("{connection}", str(link.pk)).replace("{event}", str(event.pk))
+    text = text.replace("{connection}", link.public_id).replace("{event}", event.public_id)
     return text.replace("{remote}", remote).replace("{kind}", "all")
 
 
@@ -423,7 +423,7 @@ def test_lists_and_searches_show_no_other_organization(portal: Portal, teams: tu
                 "",
                 f"?search={CANARY}&page_size=500",
                 "?ordering=-id&page_size=500",
-                f"?organization={other.organization.pk}",
+                f"?organization={other.organization.public_id}",
             ):
                 assert CANARY not in client.get(f"/api/v1/{path}{query}").text
 
@@ -432,7 +432,7 @@ def test_a_device_cannot_write_another_organizations_vehicle(portal: Portal, tea
     own, other = teams
     alias = other.vehicle.aliases.get().alias
     with portal.client(own.key) as client:
-        for name in (other.vehicle.pk, str(other.vehicle.pk), alias):
+        for name in (other.vehicle.public_id, str(other.vehicle.pk), alias):
             row = {"vehicle": name, "time": 1_767_225_600, "values": {"engine.rpm": 800}}
             answer = client.post("/api/v1/telemetry", json={"rows": [row]}).json()
             assert answer["readings"] == 0

@@ -27,7 +27,7 @@ def test_a_stream_without_credentials_is_closed_and_a_foreign_vehicle_is_unknown
         connect(url, subprotocols=["motorpool.v1", f"bearer.{own.key}"])  # type: ignore[list-item]
     with connect(url, subprotocols=["motorpool.v1", f"bearer.{own.tokens['viewer']}"]) as socket:  # type: ignore[list-item]
         assert json.loads(socket.recv(5))["type"] == "hello"
-        socket.send(json.dumps({"type": "subscribe", "vehicles": [other.vehicle.pk]}))
+        socket.send(json.dumps({"type": "subscribe", "vehicles": [other.vehicle.public_id]}))
         assert json.loads(socket.recv(5))["code"] == "not_found"
 
 
@@ -45,10 +45,10 @@ def test_the_agent_socket_takes_device_keys_for_their_own_vehicles_alone(
         with pytest.raises(InvalidStatus):
             connect(url, additional_headers={"Authorization": f"Bearer {secret}"})
     with connect(url, additional_headers={"Authorization": f"Bearer {own.key}"}) as socket:
-        socket.send(json.dumps({"type": "hello", "vehicle": other.vehicle.pk}))
+        socket.send(json.dumps({"type": "hello", "vehicle": other.vehicle.public_id}))
         assert json.loads(socket.recv(5))["code"] == "unknown_vehicle"
-        socket.send(json.dumps({"type": "hello", "vehicle": own.vehicle.pk}))
-        assert json.loads(socket.recv(5)) == {"type": "hello", "vehicle": own.vehicle.pk}
+        socket.send(json.dumps({"type": "hello", "vehicle": own.vehicle.public_id}))
+        assert json.loads(socket.recv(5)) == {"type": "hello", "vehicle": own.vehicle.public_id}
         socket.send(json.dumps({"type": "result", "id": "no-id", "status": "succeeded"}))
         assert json.loads(socket.recv(5))["code"] == "not_found"
 

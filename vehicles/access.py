@@ -9,32 +9,33 @@ from django.db.models import Q
 from fleet.accounts.models import Organization
 from fleet.lib.api import NotFound
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.public_ids import Kind, number_of
 from vehicles.models import Vehicle
 
-LARGEST_ID = 2**31 - 1
 LONGEST_IDENTIFIER = 100
-AMBIGUOUS = "{} names two vehicles: it is the ID, the VIN or an alias of each. Use another identifier."
+AMBIGUOUS = "{} names two vehicles: it is the VIN or an alias of each. Use another identifier."
 
 
 def find_vehicle_ids(organization_id: int, identifiers: Collection[str]) -> dict[str, int]:
-    """The ids of the vehicles that many identifiers name, in one query.
+    """The numbers of the vehicles that many identifiers name, in one query.
 
-    Unknown ones are left out, and those that name two vehicles, such as a number that is the id of one and an alias
-    of another: what is meant cannot be told.
+    Unknown ones are left out, and those that name two vehicles (a VIN that is an alias of another): what is meant
+    cannot be told.
     """
     usable = [identifier for identifier in identifiers if len(identifier) <= LONGEST_IDENTIFIER]
-    ids = [int(i) for i in usable if is_id(i)]
-    wanted = Q(pk__in=ids) | Q(vin__in=[i.upper() for i in usable]) | Q(aliases__alias__in=usable)
+    ids = {identifier: number_of(Kind.VEHICLE, identifier) for identifier in usable}
+    wanted = Q(pk__in=set(ids.values())) | Q(vin__in=[i.upper() for i in usable]) | Q(aliases__alias__in=usable)
     rows = Vehicle.objects.filter(wanted, organization_id=organization_id).values_list("pk", "vin", "aliases__alias")
-    by_id: dict[str, int] = {}
+    by_id: set[int] = set()
     by_vin: dict[str | None, int] = {}
     by_alias: dict[str | None, int] = {}
     for vehicle_id, vin, alias in rows:
-        by_id[str(vehicle_id)] = by_vin[vin] = by_alias[alias] = vehicle_id
+        by_id.add(vehicle_id)
+        by_vin[vin] = by_alias[alias] = vehicle_id
     found: dict[str, int] = {}
     for identifier in usable:
-        number = str(int(identifier)) if is_id(identifier) else ""
-        each = (by_id.get(number), by_vin.get(identifier.upper()), by_alias.get(identifier))
+        own = ids[identifier] if ids[identifier] in by_id else None
+        each = (own, by_vin.get(identifier.upper()), by_alias.get(identifier))
         named = {vehicle_id for vehicle_id in each if vehicle_id is not None}
         if len(named) == 1:
             (found[identifier],) = named
@@ -50,17 +51,10 @@ def find_vehicle(organization: Organization, identifier: str) -> Vehicle:
     """
     if len(identifier) > LONGEST_IDENTIFIER:
         raise NotFound
-    wanted = Q(vin=identifier.upper()) | Q(aliases__alias=identifier)
-    if is_id(identifier):
-        wanted |= Q(pk=int(identifier))
+    wanted = Q(pk=number_of(Kind.VEHICLE, identifier)) | Q(vin=identifier.upper()) | Q(aliases__alias=identifier)
     found = list(organization.vehicles.filter(wanted).distinct()[:2])
     if not found:
         raise NotFound
     if len(found) > 1:
         raise MotorpoolError(AMBIGUOUS.format(identifier), status=409, code="conflict")
     return found[0]
-
-
-def is_id(identifier: str) -> bool:
-    """Whether a text has the form of an id, which no alias may have."""
-    return identifier.isascii() and identifier.isdecimal() and len(identifier) <= 10 and int(identifier) <= LARGEST_ID

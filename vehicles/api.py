@@ -13,7 +13,8 @@ from rest_framework.views import APIView
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
 from fleet.lib.api import NO_STORE, NotFound
-from fleet.lib.fields import Name
+from fleet.lib.fields import Name, PublicId, own_id
+from fleet.lib.public_ids import Kind
 from vehicles import vin as vin_numbers
 from vehicles.access import find_vehicle
 from vehicles.models import Device, Powertrain, Vehicle
@@ -27,7 +28,7 @@ from vehicles.services import (
 )
 
 MOST_ATTRIBUTES = 100
-ORDERS = ("name", "-name", "created_at", "-created_at", "id", "-id")
+ORDERS = ("name", "-name", "created_at", "-created_at")
 
 
 class VehicleInput(serializers.Serializer[Any]):
@@ -62,6 +63,7 @@ class VehicleInput(serializers.Serializer[Any]):
 class VehicleOutput(serializers.ModelSerializer[Vehicle]):
     """A vehicle as the API shows it."""
 
+    id = own_id(Kind.VEHICLE)
     aliases = serializers.SlugRelatedField[Any](many=True, read_only=True, slug_field="alias")
     groups = serializers.SlugRelatedField[Any](many=True, read_only=True, slug_field="name")
     archived = serializers.SerializerMethodField()
@@ -155,7 +157,8 @@ class VehicleDetail(APIView):
 class DeviceOutput(serializers.ModelSerializer[Device]):
     """A device as the API shows it: never its key."""
 
-    vehicles = serializers.PrimaryKeyRelatedField[Any](many=True, read_only=True)
+    id = own_id(Kind.DEVICE)
+    vehicles = serializers.SlugRelatedField[Any](many=True, read_only=True, slug_field="public_id")
 
     class Meta:
         model = Device
@@ -180,7 +183,7 @@ class Devices(generics.GenericAPIView[Device]):
 
     class Input(serializers.Serializer[Any]):
         name = Name(max_length=120)
-        vehicles = serializers.ListField(child=serializers.IntegerField(), required=False, max_length=1000)
+        vehicles = serializers.ListField(child=PublicId(Kind.VEHICLE), required=False, max_length=1000)
 
     def get_queryset(self) -> Any:
         return access(self.request).organization.devices.prefetch_related("vehicles")
@@ -198,7 +201,7 @@ class Devices(generics.GenericAPIView[Device]):
         data.is_valid(raise_exception=True)
         found = access(request)
         wanted = set(data.validated_data.get("vehicles", ()))
-        vehicles = list(found.organization.vehicles.filter(pk__in=[i for i in wanted if 0 < i < 2**31]))
+        vehicles = list(found.organization.vehicles.filter(pk__in=wanted))
         if len(vehicles) != len(wanted):
             raise serializers.ValidationError({"vehicles": ["Some of these vehicles do not exist here."]})
         device, key = device_create(

@@ -11,6 +11,7 @@ from django.db import models
 
 from fleet.accounts.models import Organization, User
 from fleet.lib.ids import clean_name
+from fleet.lib.public_ids import HasPublicId, Kind
 from vehicles import vin as vin_numbers
 
 
@@ -55,8 +56,10 @@ class VehicleQuerySet(models.QuerySet["Vehicle"]):
         return self.filter(reduce(or_, conditions)).distinct()
 
 
-class Vehicle(models.Model):
+class Vehicle(HasPublicId, models.Model):
     """A vehicle of an organization. Its VIN is unique there; other names are aliases."""
+
+    ID_KIND = Kind.VEHICLE
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="vehicles")
     name = models.CharField(max_length=120)
@@ -101,9 +104,10 @@ class VehicleAlias(models.Model):
         return self.alias
 
 
-class Device(models.Model):
+class Device(HasPublicId, models.Model):
     """An ingest credential: a collector agent or any other sender. Only its key's SHA-256 is kept."""
 
+    ID_KIND = Kind.DEVICE
     PREFIX = "mpd_"
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="devices")

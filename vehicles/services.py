@@ -11,14 +11,11 @@ from django.utils import timezone
 from fleet.accounts.models import Organization, User, new_secret, secret_hash
 from fleet.accounts.services import audit
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.public_ids import looks_like_id
 from vehicles import vin as vin_numbers
-from vehicles.access import is_id
 from vehicles.models import Device, Group, Vehicle, VehicleAlias
 
-NUMBER_AS_ALIAS = (
-    "The alias {0} is a number, as IDs of vehicles are: readings could go to another vehicle. Put letters before it, "
-    "such as car-{0}."
-)
+ID_AS_ALIAS = "The alias {} has the form of an ID: readings could go to another vehicle. Choose another alias."
 
 
 class Conflict(MotorpoolError):
@@ -82,9 +79,9 @@ def _save(vehicle: Vehicle, fields: dict[str, Any], *, user: User | None, action
 
 def _set_aliases(vehicle: Vehicle, aliases: Iterable[str]) -> None:
     wanted = set(aliases)
-    number = next((alias for alias in sorted(wanted) if is_id(alias)), None)
-    if number is not None:
-        raise MotorpoolError(NUMBER_AS_ALIAS.format(number), status=422)
+    refused = next(filter(looks_like_id, sorted(wanted)), None)
+    if refused is not None:
+        raise MotorpoolError(ID_AS_ALIAS.format(refused), status=422)
     vehicle.aliases.exclude(alias__in=wanted).delete()
     known = set(vehicle.aliases.values_list("alias", flat=True))
     VehicleAlias.objects.bulk_create(

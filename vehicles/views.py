@@ -76,7 +76,7 @@ def _curl(request: HttpRequest, device: Device, key: str) -> str:
     """A line that sends a first reading, as it stands."""
     vehicle = device.vehicles.first() or device.organization.vehicles.filter(archived_at=None).first()
     row = {
-        "vehicle": str(vehicle.pk) if vehicle else "<vehicle id or VIN>",
+        "vehicle": vehicle.public_id if vehicle else "<vehicle id or VIN>",
         "time": int(time.time()),
         "values": {"engine.rpm": 850, "vehicle.speed": 0},
     }

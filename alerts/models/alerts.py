@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from alerts.models.rules import AlertRule, Severity
 from fleet.accounts.models import Organization, User
+from fleet.lib.public_ids import HasPublicId, Kind
 from vehicles.models import Vehicle
 
 
@@ -56,12 +57,14 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 _CHANGING = ("opened_at", "cleared_at", "withdrawn_at", "tell_at", "told_at", "escalate_at")
 
 
-class Alert(models.Model):
+class Alert(HasPublicId, models.Model):
     """One episode of a rule on a vehicle. Acknowledged and cleared are independent of each other.
 
     ``opened_at`` and ``cleared_at`` are event times. ``known_at``: when the portal found it. ``tell_at``: when its
     channels are to be told, once that is due; ``told_at``: when that was handed to them.
     """
+
+    ID_KIND = Kind.ALERT
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="alerts")
     rule = models.ForeignKey(AlertRule, models.SET_NULL, null=True, related_name="alerts")

@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from fleet.accounts.models import Organization, User
+from fleet.lib.public_ids import HasPublicId, Kind
 
 
 class ChannelKind(models.TextChoices):
@@ -20,12 +21,14 @@ class ChannelKind(models.TextChoices):
     APPRISE = "apprise", "chat or push service"
 
 
-class Channel(models.Model):
+class Channel(HasPublicId, models.Model):
     """A way to tell people. ``config`` holds what may be shown, ``secret`` is sealed (`fleet.lib.encryption`).
 
     ``quiet_from`` and ``quiet_to`` are minutes of the day in the organization's time zone: what falls between them
     waits for their end and comes as one digest. ``quiet_passes``: severities that come at once all the same.
     """
+
+    ID_KIND = Kind.CHANNEL
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="channels")
     kind = models.CharField(max_length=10, choices=ChannelKind.choices)

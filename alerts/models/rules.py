@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from fleet.accounts.models import Organization, User
+from fleet.lib.public_ids import HasPublicId, Kind
 from vehicles.models import Group, Vehicle
 
 
@@ -20,8 +21,10 @@ class Severity(models.TextChoices):
     CRITICAL = "critical", "critical"
 
 
-class Geofence(models.Model):
+class Geofence(HasPublicId, models.Model):
     """An area: a GeoJSON geometry; a Point or LineString with a radius in metres is a circle or a corridor."""
+
+    ID_KIND = Kind.GEOFENCE
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="geofences")
     name = models.CharField(max_length=100)
@@ -46,11 +49,13 @@ class RuleQuerySet(models.QuerySet["AlertRule"]):
         return self.filter(enabled=True).exclude(facts=[])
 
 
-class AlertRule(models.Model):
+class AlertRule(HasPublicId, models.Model):
     """When an alert is raised and cleared, for which vehicles, and whom it tells.
 
     ``condition`` and ``clear`` are kept as they were posted: see `alerts.wire`.
     """
+
+    ID_KIND = Kind.RULE
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="alert_rules")
     name = models.CharField(max_length=120)

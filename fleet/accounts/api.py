@@ -25,7 +25,8 @@ from fleet.accounts.authentication import REALM, NotAuthenticated
 from fleet.accounts.models import ApiToken, AuditEvent, Role, User
 from fleet.accounts.services import audit, token_create, token_revoke
 from fleet.lib.api import NO_STORE, NewestFirst, NotFound, StrictJSONParser
-from fleet.lib.fields import Name
+from fleet.lib.fields import Name, PublicId, own_id
+from fleet.lib.public_ids import Kind
 
 
 class _Public(APIView):
@@ -46,7 +47,7 @@ class TokenObtain(_Public):
         username = serializers.CharField(required=False, max_length=254)
         password = serializers.CharField(max_length=1000, trim_whitespace=False)
         otp = serializers.CharField(required=False, max_length=40, help_text="Where two-factor sign-in is active.")
-        organization = serializers.IntegerField(required=False)
+        organization = PublicId(Kind.ORGANIZATION, required=False)
 
         def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
             if not attrs.get("email") and not attrs.get("username"):
@@ -73,7 +74,10 @@ class TokenObtain(_Public):
             raise NotAuthenticated("The name or the password is wrong.")
         _check_otp(request, user, given.get("otp", ""))
         if "organization" not in given and user.memberships.count() > 1:
-            words = ", ".join(f"{m.organization_id} ({m.organization})" for m in user.memberships.all())
+            words = ", ".join(
+                f"{m.organization.public_id} ({m.organization})"
+                for m in user.memberships.select_related("organization")
+            )
             raise serializers.ValidationError({"organization": [f"You belong to several; name one: {words[:500]}."]})
         found = find_access(user, given.get("organization"))
         if found is None:
@@ -141,10 +145,10 @@ class Me(APIView):
 
     class Output(serializers.Serializer[Any]):
         class Org(serializers.Serializer[Any]):
-            id = serializers.IntegerField()
+            id = serializers.CharField()
             name = serializers.CharField()
 
-        id = serializers.IntegerField()
+        id = serializers.CharField()
         email = serializers.EmailField(allow_null=True)
         username = serializers.CharField(allow_null=True)
         organization = Org()
@@ -157,10 +161,10 @@ class Me(APIView):
         found = access(request)
         return Response(
             {
-                "id": found.user.pk,
+                "id": found.user.public_id,
                 "email": found.user.email,
                 "username": found.user.username,
-                "organization": {"id": found.organization.pk, "name": found.organization.name},
+                "organization": {"id": found.organization.public_id, "name": found.organization.name},
                 "role": found.role.label,
                 "level": found.role.value,
             }
@@ -168,6 +172,8 @@ class Me(APIView):
 
 
 class TokenOutput(serializers.ModelSerializer[ApiToken]):
+    id = own_id(Kind.TOKEN)
+
     class Meta:
         model = ApiToken
         fields = ("id", "name", "prefix", "created_at", "last_used", "expires_at", "revoked_at")
@@ -226,6 +232,7 @@ class TokenDetail(APIView):
 
 
 class AuditOutput(serializers.ModelSerializer[AuditEvent]):
+    id = own_id(Kind.AUDIT_EVENT)
     user = serializers.StringRelatedField[Any]()
 
     class Meta:

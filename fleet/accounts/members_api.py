@@ -15,7 +15,8 @@ from fleet.accounts import memberships
 from fleet.accounts.access import access
 from fleet.accounts.models import Invitation, Membership, Organization, Role
 from fleet.lib.api import NO_STORE
-from fleet.lib.fields import Name
+from fleet.lib.fields import Name, own_id
+from fleet.lib.public_ids import Kind
 
 ROLES = {role.label: role for role in Role}
 
@@ -36,6 +37,7 @@ class RoleField(serializers.ChoiceField):
 
 
 class MemberOutput(serializers.ModelSerializer[Membership]):
+    id = own_id(Kind.MEMBER)
     email = serializers.EmailField(source="user.email", allow_null=True)
     username = serializers.CharField(source="user.username", allow_null=True)
     name = serializers.CharField(source="user.name")
@@ -84,6 +86,7 @@ class MemberDetail(APIView):
 
 
 class InvitationOutput(serializers.ModelSerializer[Invitation]):
+    id = own_id(Kind.INVITATION)
     role = RoleField()
 
     class Meta:
@@ -147,6 +150,7 @@ class InvitationDetail(APIView):
 class OrganizationOutput(serializers.ModelSerializer[Organization]):
     """The organization's settings."""
 
+    id = own_id(Kind.ORGANIZATION)
     name = Name(max_length=120)
 
     class Meta:

@@ -15,7 +15,7 @@ from fleet.accounts.access import SESSION_KEY, MemberRequired, access
 from fleet.accounts.models import Organization, Role, User
 from fleet.lib.errors import MotorpoolError
 from fleet.lib.fields import NameField
-from fleet.lib.ids import id_of
+from fleet.lib.public_ids import Kind, number_of
 
 
 class InviteForm(forms.Form):
@@ -58,12 +58,16 @@ class MembersPage(MemberRequired, View):
                     words = f"{invitation.email} is invited by e-mail. You can hand over the link yourself too: {link}"
                 case "withdraw":
                     invitation = get_object_or_404(
-                        organization.invitations, pk=id_of(request.POST.get("invitation", "")), accepted_at=None
+                        organization.invitations,
+                        pk=number_of(Kind.INVITATION, request.POST.get("invitation", "")),
+                        accepted_at=None,
                     )
                     memberships.withdraw(invitation=invitation, user=found.user, request=request)
                     words = "The invitation is withdrawn."
                 case action:
-                    member = get_object_or_404(organization.memberships, pk=id_of(request.POST.get("member", "")))
+                    member = get_object_or_404(
+                        organization.memberships, pk=number_of(Kind.MEMBER, request.POST.get("member", ""))
+                    )
                     if action == "remove":
                         memberships.remove(membership=member, user=found.user, request=request)
                         words = f"{member.user} is no member any more."

@@ -13,6 +13,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from fleet.lib.public_ids import HasPublicId, Kind
+
 
 class Role(models.IntegerChoices):
     """What a member may do: each role includes those below it."""
@@ -47,8 +49,10 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email=(username or "").lower())
 
 
-class User(AbstractBaseUser, PermissionsMixin):
+class User(HasPublicId, AbstractBaseUser, PermissionsMixin):
     """A person. Signs in with an e-mail address or a user name; one of the two may be missing."""
+
+    ID_KIND = Kind.USER
 
     email = models.EmailField(unique=True, null=True, blank=True)
     username = models.CharField(
@@ -83,8 +87,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().save(*args, **kwargs)
 
 
-class Organization(models.Model):
+class Organization(HasPublicId, models.Model):
     """A tenant."""
+
+    ID_KIND = Kind.ORGANIZATION
 
     name = models.CharField(max_length=120)
     time_zone = models.CharField(max_length=60, default="UTC")
@@ -120,8 +126,10 @@ class Organization(models.Model):
         return self.name
 
 
-class Membership(models.Model):
+class Membership(HasPublicId, models.Model):
     """One user's role in one organization."""
+
+    ID_KIND = Kind.MEMBER
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
@@ -144,9 +152,10 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=now), revoked_at=None)
 
 
-class ApiToken(models.Model):
+class ApiToken(HasPublicId, models.Model):
     """A personal token: acts as its user in one organization. Only its SHA-256 is kept."""
 
+    ID_KIND = Kind.TOKEN
     PREFIX = "mpt_"
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="api_tokens")
@@ -179,9 +188,10 @@ class SignInFailures(models.Model):
         return f"{self.failures} since {self.since}"
 
 
-class Invitation(models.Model):
+class Invitation(HasPublicId, models.Model):
     """An offer to join an organization, sent by e-mail; only the SHA-256 of its secret is kept."""
 
+    ID_KIND = Kind.INVITATION
     PREFIX = "mpi_"
     DAYS = 7
 

@@ -14,7 +14,8 @@ from fleet.accounts.access import SESSION_KEY, MemberRequired, access
 from fleet.accounts.forms import OrganizationForm, SetupForm
 from fleet.accounts.models import User
 from fleet.accounts.services import organization_create, setup_complete, setup_token_valid, token_create, token_revoke
-from fleet.lib.ids import clean_name, id_of
+from fleet.lib.ids import clean_name
+from fleet.lib.public_ids import Kind, number_of
 
 BACKEND = "fleet.accounts.backends.LimitedBackend"
 
@@ -43,7 +44,9 @@ class OrganizationSwitch(LoginRequiredMixin, View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         assert isinstance(request.user, User)
-        organization = get_object_or_404(request.user.organizations, pk=id_of(request.POST.get("organization", "")))
+        organization = get_object_or_404(
+            request.user.organizations, pk=number_of(Kind.ORGANIZATION, request.POST.get("organization", ""))
+        )
         request.session[SESSION_KEY] = organization.pk
         return redirect("overview")
 
@@ -83,7 +86,7 @@ class TokensPage(MemberRequired, View):
         found = access(request)
         revoke = request.POST.get("revoke", "")
         if revoke:
-            token = get_object_or_404(found.organization.api_tokens, pk=id_of(revoke), user=found.user)
+            token = get_object_or_404(found.organization.api_tokens, pk=number_of(Kind.TOKEN, revoke), user=found.user)
             token_revoke(token=token, user=found.user, request=request)
             messages.success(request, f"{token.name} is revoked.")
             return redirect("tokens")

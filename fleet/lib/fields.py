@@ -1,13 +1,16 @@
-"""Fields for names: one Unicode form, one line, something to see."""
+"""Fields for names (one Unicode form, one line, something to see) and for public ids."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import forms
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fleet.lib.ids import clean_name
+from fleet.lib.public_ids import Kind, number_of, public_id
 
 BREAKS = "A name is one line: take the line breaks out."
 NOTHING = "A name needs a visible character."
@@ -41,3 +44,31 @@ class Name(serializers.CharField):
         if problem:
             raise serializers.ValidationError(problem)
         return clean_name(text)
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class PublicId(serializers.Field[Any, Any, Any, Any]):
+    """The API's field for a row of some kind: a public id outside, its number inside.
+
+    In a `ModelSerializer` the row's own id is ``PublicId(Kind.RULE, source="pk", read_only=True)``, another row's
+    ``PublicId(Kind.VEHICLE, source="vehicle_id", read_only=True)``.
+    """
+
+    def __init__(self, kind: Kind, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._kind = kind
+
+    def to_internal_value(self, data: Any) -> int:
+        """The number, 0 where the text names no row."""
+        if not isinstance(data, str):
+            raise serializers.ValidationError(f"An ID is a text such as {self._kind}_….")
+        return number_of(self._kind, data)
+
+    def to_representation(self, value: int) -> str | None:
+        """The public id; None for 0, which stands for no row."""
+        return public_id(self._kind, value) if value else None
+
+
+def own_id(kind: Kind) -> PublicId:
+    """The field of a row's own id."""
+    return PublicId(kind, source="pk", read_only=True)

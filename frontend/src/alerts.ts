@@ -29,13 +29,13 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "x" && box) box.checked = !box.checked;
   else if (event.key === "e" && row) {
     const chosen = rows().filter((r) => r.querySelector<HTMLInputElement>("input[type=checkbox]")?.checked);
-    for (const each of chosen.length ? chosen : [row]) void acknowledgeOne(Number(each.dataset["alert"]));
+    for (const each of chosen.length ? chosen : [row]) void acknowledgeOne(each.dataset["alert"] ?? "");
   }
 });
 
 const csrf = () => document.querySelector<HTMLInputElement>("input[name=csrfmiddlewaretoken]")?.value ?? "";
 
-async function acknowledgeOne(id: number): Promise<void> {
+async function acknowledgeOne(id: string): Promise<void> {
   let why = "the portal cannot be reached";
   try {
     const answer = await fetch(`/api/v1/alerts/${id}/acknowledge`, { method: "POST", headers: { "X-CSRFToken": csrf() } });
@@ -75,10 +75,10 @@ async function refresh(): Promise<void> {
 
 document.addEventListener("motorpool:alert", (event) => {
   const page = document.querySelector<HTMLElement>("[data-alert-page]");
-  const alert = (event as CustomEvent<{ id: number } | undefined>).detail;
+  const alert = (event as CustomEvent<{ id: string } | undefined>).detail;
   // A page on which somebody writes stays as it is.
   const writing = [...document.querySelectorAll("textarea")].some((area) => area.value);
-  if (page && alert?.id === Number(page.dataset["alertPage"]) && !writing) location.reload();
+  if (page && alert?.id === page.dataset["alertPage"] && !writing) location.reload();
   if (inbox && !waiting) waiting = window.setTimeout(() => void refresh(), Math.max(100, asked + 1_000 - Date.now()));
 });
 
@@ -89,7 +89,7 @@ if (chart) {
   const facts = chart.dataset;
   const opened = Number(facts["opened"]);
   const span = { from: opened, to: Number(facts["cleared"]) || Number(facts["to"]) };
-  void drawHistory(chart, Number(facts["vehicle"]), facts["chart"]!.split(","), Number(facts["from"]), Number(facts["to"]), [span]).then((words) => {
+  void drawHistory(chart, facts["vehicle"]!, facts["chart"]!.split(","), Number(facts["from"]), Number(facts["to"]), [span]).then((words) => {
     const note = document.querySelector("[data-chart-note]");
     if (note) note.textContent = words;
   });
@@ -112,10 +112,10 @@ async function subscribe(): Promise<string> {
   const body = JSON.stringify({ endpoint: made.endpoint, p256dh: text64(made.getKey("p256dh")), auth: text64(made.getKey("auth")), name: navigator.userAgent.slice(0, 100) });
   const answer = await fetch("/api/v1/push-browsers", { method: "POST", headers, body });
   if (!answer.ok) return ((await answer.json()) as { detail: string }).detail;
-  const me = (await (await fetch("/api/v1/auth/me")).json()) as { id: number };
+  const me = (await (await fetch("/api/v1/auth/me")).json()) as { id: string };
   const known = await fetch("/api/v1/channels?page_size=500");
   if (!known.ok) return "Subscribed. An operator can make a channel of it.";
-  const mine = ((await known.json()) as { results: { kind: string; config: { user?: number } }[] }).results;
+  const mine = ((await known.json()) as { results: { kind: string; config: { user?: string } }[] }).results;
   if (mine.some((each) => each.kind === "push" && each.config.user === me.id)) return "Subscribed.";
   const channel = await fetch("/api/v1/channels", { method: "POST", headers, body: JSON.stringify({ kind: "push", name: "My browsers" }) });
   return channel.ok ? "Subscribed. Rules can tell the channel “My browsers” now." : "Subscribed.";
@@ -132,7 +132,7 @@ document.querySelector("[data-push]")?.addEventListener("click", () => {
 
 type Point = [number, number];
 interface Fence {
-  id: number;
+  id: string;
   geometry: { type: string; coordinates: unknown };
   radius: number | null;
 }

@@ -9,7 +9,7 @@ const POINTS = 800;
 const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export async function drawHistory(
-  place: HTMLElement, vehicle: number, signals: string[], from: number, to: number, spans: Span[],
+  place: HTMLElement, vehicle: string, signals: string[], from: number, to: number, spans: Span[],
 ): Promise<string> {
   const query = new URLSearchParams({ signals: signals.join(","), from: String(from), to: String(to), points: String(POINTS) });
   const answer = await fetch(`/api/v1/vehicles/${vehicle}/history?${query}`).catch(() => null);

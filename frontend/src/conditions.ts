@@ -3,7 +3,7 @@
 export type Condition = Record<string, unknown>;
 export interface Facts {
   signals: { name: string; units: string[]; kind: string }[];
-  fences: { id: number; name: string }[];
+  fences: { id: string; name: string }[];
   states: string[];
 }
 
@@ -143,7 +143,7 @@ export function readRow(row: HTMLElement): Condition {
   const known = facts.get(row)!;
   switch (get("kind")) {
     case "no_data": return { no_data: `PT${Math.round(Number(get("minutes")) * 60)}S`, ...(get("signal") ? { signal: get("signal") } : {}) };
-    case "geofence": return { geofence: Number(get("fence")), event: get("event") };
+    case "geofence": return { geofence: get("fence"), event: get("event") };
     case "state": return { state: [get("state")] };
     case "dtc": return { dtc: get("dtc") || "any" };
     case "source": return { source: get("source") };

@@ -4,15 +4,15 @@ import { showState } from "./states";
 import { Stream } from "./stream";
 
 const SIGNALS = ["vehicle.speed", "location.speed", "traction_battery.soc", "fuel.level"];
-const rows = new Map<number, HTMLElement>();
-for (const row of document.querySelectorAll<HTMLElement>("[data-vehicle]")) rows.set(Number(row.dataset["vehicle"]), row);
+const rows = new Map<string, HTMLElement>();
+for (const row of document.querySelectorAll<HTMLElement>("[data-vehicle]")) rows.set(row.dataset["vehicle"]!, row);
 
 function put(row: HTMLElement, field: string, words: string): void {
   const cell = row.querySelector<HTMLElement>(`[data-field="${field}"]`);
   if (cell && cell.textContent !== words) cell.textContent = words;
 }
 
-function show(vehicle: number, signal: string, value: unknown, time: number): void {
+function show(vehicle: string, signal: string, value: unknown, time: number): void {
   freshness.saw(time);
   const row = rows.get(vehicle);
   if (!row || typeof value !== "number") return;
@@ -26,7 +26,7 @@ function show(vehicle: number, signal: string, value: unknown, time: number): vo
   }
 }
 
-function setState(vehicle: number, state: string): void {
+function setState(vehicle: string, state: string): void {
   const badge = rows.get(vehicle)?.querySelector<HTMLElement>("[data-state]");
   const before = badge?.dataset["state"];
   if (!badge || before === state) return;

@@ -12,22 +12,22 @@ interface Rule {
   severity: string;
   enabled: boolean;
   tell_cleared: boolean;
-  vehicles: "all" | { vehicles: number[]; groups: string[]; tags: string[] };
+  vehicles: "all" | { vehicles: string[]; groups: string[]; tags: string[] };
   condition: Condition;
   clear: Condition | null;
   times: number;
   schedule: { days?: string[]; from?: string; to?: string } | null;
-  channels: number[];
-  escalations: { after: string; channel: number }[];
+  channels: string[];
+  escalations: { after: string; channel: string }[];
   [duration: string]: unknown;
 }
 type Data = Facts & {
   rule: Rule | null;
   severities: string[];
-  vehicles: { id: number; name: string }[];
+  vehicles: { id: string; name: string }[];
   groups: string[];
   tags: string[];
-  channels: { id: number; name: string; kind: string }[];
+  channels: { id: string; name: string; kind: string }[];
 };
 
 let before: Record<string, string> = {};
@@ -83,8 +83,8 @@ function ruleOf(): Record<string, unknown> {
     tell_cleared: field("tell_cleared").checked, times: Number(field("times").value) || 1, within: Number(field("times").value) > 1 ? duration("within") : "PT0S",
     schedule: scheduled ? { days, from: field("from").value || "00:00", to: field("to").value || "24:00" } : null,
     vehicles: scope === "all" ? "all" : { [scope]: scope === "vehicles" ? chosen.map(Number) : chosen },
-    channels: [...form.querySelectorAll<HTMLInputElement>("[data-channels] input")].filter((box) => box.checked).map((box) => Number(box.value)),
-    escalations: escalate ? [{ after: `PT${field("escalate_after").value}M`, channel: Number(escalate) }] : [],
+    channels: [...form.querySelectorAll<HTMLInputElement>("[data-channels] input")].filter((box) => box.checked).map((box) => box.value),
+    escalations: escalate ? [{ after: `PT${field("escalate_after").value}M`, channel: escalate }] : [],
   };
 }
 
@@ -182,7 +182,7 @@ function load(rule: Rule): void {
     field("to").value = rule.schedule.to === "24:00" ? "" : (rule.schedule.to ?? "");
     for (const box of form.querySelectorAll<HTMLInputElement>("[data-days] input")) box.checked = !rule.schedule.days || rule.schedule.days.includes(box.value);
   }
-  for (const box of form.querySelectorAll<HTMLInputElement>("[data-channels] input")) box.checked = rule.channels.includes(Number(box.value));
+  for (const box of form.querySelectorAll<HTMLInputElement>("[data-channels] input")) box.checked = rule.channels.includes(box.value);
   const step = rule.escalations[0];
   if (step) {
     field("escalate_to").value = String(step.channel);
@@ -211,7 +211,7 @@ form.addEventListener("submit", (event) => {
 const words = document.querySelector<HTMLElement>("[data-backtest-words]")!;
 const table = document.querySelector<HTMLTableElement>("[data-backtest-table]")!;
 document.querySelector("[data-backtest]")!.addEventListener("click", () => {
-  const vehicle = Number(document.querySelector<HTMLSelectElement>("[data-backtest-vehicle]")!.value);
+  const vehicle = document.querySelector<HTMLSelectElement>("[data-backtest-vehicle]")!.value;
   const days = Number(document.querySelector<HTMLSelectElement>("[data-backtest-days]")!.value);
   const to = Date.now() / 1000;
   const from = to - days * 86400;

@@ -3,7 +3,7 @@
 export type Cell = number | string | null;
 export interface Frames {
   type: "frames";
-  vehicle: number;
+  vehicle: string;
   source: string;
   seq: number;
   prev: number | null;
@@ -12,21 +12,21 @@ export interface Frames {
 }
 export interface Snapshot {
   type: "snapshot";
-  vehicle: number;
+  vehicle: string;
   seq: number;
   state: string;
   signals: Record<string, [number, Cell]>;
 }
 export interface State {
   type: "state";
-  vehicle: number;
+  vehicle: string;
   state: string;
   since: number;
 }
 export interface AlertNews {
-  id: number;
+  id: string;
   rule_name: string;
-  vehicle: number;
+  vehicle: string;
   vehicle_name: string;
   severity: string;
   state: string;
@@ -37,7 +37,7 @@ export interface AlertMessage {
   alert: AlertNews;
 }
 export interface Wishes {
-  vehicles: number[] | "all";
+  vehicles: string[] | "all";
   signals: string[] | "all";
   max_hz: number;
 }
@@ -60,7 +60,7 @@ export class Stream {
   private socket: WebSocket | null = null;
   private wait = 1;
   private heard = 0;
-  private readonly seen = new Map<number, number>();
+  private readonly seen = new Map<string, number>();
 
   constructor(
     private readonly wishes: Wishes | null,

@@ -23,7 +23,7 @@ interface Chart {
 }
 
 const page = document.querySelector<HTMLElement>("[data-vehicle-page]")!;
-const vehicle = Number(page.dataset["vehiclePage"]);
+const vehicle = page.dataset["vehiclePage"]!;
 const board = document.querySelector<HTMLElement>("[data-charts]")!;
 const table = document.querySelector<HTMLElement>("[data-values]")!;
 const note = document.querySelector<HTMLElement>("[data-note]")!;

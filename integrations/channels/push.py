@@ -21,6 +21,7 @@ from fleet.accounts.models import Organization, User
 from fleet.lib import encryption, safe_http
 from fleet.lib.errors import MotorpoolError
 from fleet.lib.outbound import Forbidden, OutboundError
+from fleet.lib.public_ids import Kind, number_of
 
 MOST_BROWSERS = 20
 TTL_SECONDS = 86_400
@@ -34,7 +35,7 @@ class PushChannel:
         """No settings: the messages go to the browsers that whoever makes the channel has subscribed."""
         if user is None:
             raise MotorpoolError("A push channel belongs to a person.", status=422)
-        channel.config = {"user": channel.config.get("user", user.pk)}
+        channel.config = {"user": channel.config.get("user", user.public_id)}
         channel.save()
 
     def send(self, channel: Channel, message: Message) -> str:
@@ -42,7 +43,7 @@ class PushChannel:
         browsers = list(
             PushSubscription.objects.filter(
                 organization=channel.organization,
-                user_id=channel.config["user"],
+                user_id=number_of(Kind.USER, channel.config["user"]),
                 user__memberships__organization=channel.organization,
             )
         )

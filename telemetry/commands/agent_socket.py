@@ -13,6 +13,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from fleet.accounts.models import secret_hash
 from fleet.lib import socket_messages
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.public_ids import Kind, public_id
 from telemetry.commands import queue
 from telemetry.commands.agents import Agents
 from telemetry.ingest.names import Sender, find_sender
@@ -94,7 +95,7 @@ class AgentConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if self._deadline:
             self._deadline.cancel()
         self.agents.join(self)
-        await self._say({"type": "hello", "vehicle": vehicle_id})
+        await self._say({"type": "hello", "vehicle": public_id(Kind.VEHICLE, vehicle_id)})
 
     async def _handle(self, message: dict[str, Any]) -> None:
         match message.get("type"):

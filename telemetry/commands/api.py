@@ -15,6 +15,8 @@ from rest_framework.views import APIView
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
 from fleet.lib.api import NewestFirst, NotFound
+from fleet.lib.fields import PublicId, own_id
+from fleet.lib.public_ids import Kind
 from telemetry.commands import queue
 from telemetry.commands.descriptions import describe
 from telemetry.models import Command, TroubleCode, VehicleSettings
@@ -24,6 +26,7 @@ _VEHICLE = OpenApiParameter("vehicle", str, description="Id, VIN or alias.")
 
 
 class CommandOutput(serializers.ModelSerializer[Command]):
+    vehicle = PublicId(Kind.VEHICLE, source="vehicle_id", read_only=True)
     user = serializers.StringRelatedField[Any]()
 
     class Meta:
@@ -110,6 +113,8 @@ class CommandDetail(APIView):
 
 
 class TroubleCodeOutput(serializers.ModelSerializer[TroubleCode]):
+    id = own_id(Kind.TROUBLE_CODE)
+    vehicle = PublicId(Kind.VEHICLE, source="vehicle_id", read_only=True)
     description = serializers.SerializerMethodField()
 
     class Meta:

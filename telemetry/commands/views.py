@@ -47,7 +47,7 @@ class CommandPage(MemberRequired, View):
         except queue.CommandError as error:
             messages.error(request, error.detail)
             return self.page(request, row, status=error.status)
-        return redirect(self.name, vehicle=row.pk)
+        return redirect(self.name, vehicle=row.public_id)
 
     def arguments(self, request: HttpRequest, kind: str) -> dict[str, Any]:
         """The command's arguments from the form; raises `CommandError`."""

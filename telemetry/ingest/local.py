@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fleet.lib import bell
+from fleet.lib.public_ids import Kind, number_of, public_id
 from telemetry import store
 from telemetry.ingest import names as directory
 from telemetry.ingest.decode import decode, wanted_names
@@ -52,7 +53,10 @@ def store_readings(organization_id: int, source: str, readings: Sequence[Reading
     Raises:
         MotorpoolError: nothing was stored; 503 where trying again helps.
     """
-    rows = [Row(reading.time, dict(reading.values), reading.vehicle_id, source) for reading in readings]
+    rows = [
+        Row(reading.time, dict(reading.values), public_id(Kind.VEHICLE, reading.vehicle_id), source)
+        for reading in readings
+    ]
     totals = [0, 0, 0]
     rejections: list[tuple[int, float | None, str]] = []
     for start in range(0, len(rows), MOST_FRAMES):
@@ -88,7 +92,7 @@ def _store(organization_id: int, rows: list[Row]) -> tuple[tuple[int, int, int],
         bell.announce("telemetry.tasks.run_sinks", expires=30)
     duplicates = sum(outcome.duplicates for outcome in outcomes)
     rejections = [
-        (int(entry.vehicle), entry.time, f"{entry.signal or 'vehicle'}: {entry.detail}")
+        (number_of(Kind.VEHICLE, entry.vehicle), entry.time, f"{entry.signal or 'vehicle'}: {entry.detail}")
         for entry in decoded.refused.kept
     ]
     return (decoded.readings, duplicates, decoded.refused.count), rejections

@@ -15,6 +15,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from fleet.lib import socket_messages
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.public_ids import Kind, number_of, public_id
 from telemetry.live import credentials, snapshot
 from telemetry.live.hub import Hub
 from telemetry.live.subscription import SEND_SECONDS, Outbox, Subscription, hz_of
@@ -106,7 +107,13 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.credential = found
         await self.hub.join(self)
         self._sender = asyncio.create_task(self._send_all())
-        self._say({"type": "hello", "protocol": credentials.PROTOCOL, "organization": found.organization_id})
+        self._say(
+            {
+                "type": "hello",
+                "protocol": credentials.PROTOCOL,
+                "organization": public_id(Kind.ORGANIZATION, found.organization_id),
+            }
+        )
 
     async def _handle(self, message: dict[str, Any]) -> None:
         match message.get("type"):
@@ -135,7 +142,7 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.subscription = wanted
         try:
             pieces, versions = await _in_thread(snapshot.build)(
-                organization_id, ids, wanted.signals, {int(k): v for k, v in resume.items()}
+                organization_id, ids, wanted.signals, {number_of(Kind.VEHICLE, k): v for k, v in resume.items()}
             )
         except BaseException:
             self.outbox.held = False
@@ -171,8 +178,7 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
 def _resumable(entry: tuple[str, Any]) -> bool:
     vehicle, seq = entry
-    named = vehicle.isascii() and vehicle.isdecimal() and len(vehicle) < 10
-    return named and type(seq) is int and 0 <= seq < 2**63
+    return number_of(Kind.VEHICLE, vehicle) > 0 and type(seq) is int and 0 <= seq < 2**63
 
 
 def _names(value: Any, what: str) -> list[str] | None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from fleet.lib.public_ids import Kind, public_id
 from telemetry.live import messages
 from telemetry.readings import Times, Values
 
@@ -46,7 +47,7 @@ def text_of(
     return _json.encode(
         {
             "type": "frames",
-            "vehicle": vehicle_id,
+            "vehicle": public_id(Kind.VEHICLE, vehicle_id),
             "source": source,
             "seq": version,
             "prev": previous,

@@ -16,6 +16,7 @@ import structlog
 from channels.db import database_sync_to_async
 from django.conf import settings
 
+from fleet.lib.public_ids import Kind, public_id
 from telemetry.live import messages
 from telemetry.live.credentials import Credential, still_valid
 from telemetry.live.encoding import frames_text, newest_texts, text_of
@@ -180,7 +181,12 @@ class Hub:
             case messages.Frames():
                 self._spread_frames(sockets, message)
             case messages.State():
-                body = {"type": "state", "vehicle": message.vehicle_id, "state": message.state, "since": message.since}
+                body = {
+                    "type": "state",
+                    "vehicle": public_id(Kind.VEHICLE, message.vehicle_id),
+                    "state": message.state,
+                    "since": message.since,
+                }
                 text = _json.encode(body).decode()
                 for socket in sockets:
                     if socket.subscription and socket.subscription.wants(message.vehicle_id):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fleet.lib.errors import MotorpoolError
+from fleet.lib.public_ids import Kind, public_id
 from telemetry import directory, store
 from telemetry.selectors import latest_states
 from vehicles.access import find_vehicle_ids
@@ -50,7 +51,7 @@ def build(
         elif since < row.version:
             missed = _missed(organization_id, vehicle_id, since, signals, left)
             if missed is None:
-                messages.append({"type": "gap", "vehicle": vehicle_id})
+                messages.append({"type": "gap", "vehicle": public_id(Kind.VEHICLE, vehicle_id)})
                 fresh.append(vehicle_id)
             else:
                 messages += missed
@@ -69,7 +70,7 @@ def build(
         messages.append(
             {
                 "type": "snapshot",
-                "vehicle": vehicle_id,
+                "vehicle": public_id(Kind.VEHICLE, vehicle_id),
                 "seq": row.version,
                 "state": states[vehicle_id],
                 "signals": values,
@@ -104,7 +105,7 @@ def _missed(
         messages.append(
             {
                 "type": "frames",
-                "vehicle": vehicle_id,
+                "vehicle": public_id(Kind.VEHICLE, vehicle_id),
                 "source": directory.source(batch.source_id),
                 "seq": batch.version,
                 "prev": previous,

@@ -11,6 +11,7 @@ from django.conf import settings
 
 from fleet.accounts.models import ApiToken, AuditEvent, Membership, Organization, Role, User
 from fleet.accounts.services import organization_create, setup_complete, setup_token
+from fleet.lib.public_ids import Kind, number_of
 from tests.conftest import Team
 from tests.portal import Portal
 from tests.test_tenancy import sign_in
@@ -34,7 +35,7 @@ def test_a_password_becomes_a_token_for_email_or_username(portal: Portal, team: 
         with portal.client(body["access"]) as client:
             me = client.get("/api/v1/auth/me").json()
         assert (me["email"], me["role"], me["level"]) == (user.email, "operator", 3)
-        assert me["organization"]["id"] == team.organization.pk
+        assert me["organization"]["id"] == team.organization.public_id
 
 
 def test_a_form_works_too(portal: Portal, team: Team) -> None:
@@ -77,11 +78,11 @@ def test_refresh_rotates_and_an_old_one_is_dead(portal: Portal, team: Team) -> N
 def test_a_token_names_the_organization(portal: Portal, team: Team, strangers: Team) -> None:
     user = team.users["viewer"]
     Membership.objects.create(user=user, organization=strangers.organization, role=Role.ADMIN)
-    answer = token(portal, email=user.email, password=team.password, organization=strangers.organization.pk)
+    answer = token(portal, email=user.email, password=team.password, organization=strangers.organization.public_id)
     with portal.client(answer.json()["access"]) as client:
         assert client.get("/api/v1/auth/me").json()["role"] == "admin"
     other = organization_create(name="Third", owner=strangers.users["admin"])
-    refused = token(portal, email=user.email, password=team.password, organization=other.pk)
+    refused = token(portal, email=user.email, password=team.password, organization=other.public_id)
     assert refused.status_code == 401
 
 
@@ -109,7 +110,7 @@ def test_personal_tokens_are_shown_once_and_end_at_once(portal: Portal, team: Te
             assert other.get("/api/v1/auth/me").json()["role"] == "viewer"
             assert client.delete(f"/api/v1/tokens/{made['id']}").status_code == 204
             assert other.get("/api/v1/auth/me").status_code == 401
-    row = ApiToken.objects.get(pk=made["id"])
+    row = ApiToken.objects.get(pk=number_of(Kind.TOKEN, made["id"]))
     assert made["token"] not in json.dumps([str(value) for value in vars(row).values()])
 
 
@@ -141,7 +142,7 @@ def test_someone_new_signs_up_makes_an_organization_and_switches(portal: Portal,
     assert user.username is None
     assert user.memberships.get().role == Role.ADMIN
     Membership.objects.create(user=user, organization=team.organization, role=Role.VIEWER)
-    switch = {**post, "organization": str(team.organization.pk)}
+    switch = {**post, "organization": team.organization.public_id}
     client.post("/organizations/switch", data=switch, headers={"Referer": portal.url})
     assert team.vehicle.name in client.get("/vehicles").text
     assert client.get("/devices").status_code == 403

@@ -12,6 +12,7 @@ import pytest
 from allauth.mfa.totp.internal import auth as totp
 
 from fleet.accounts.models import AuditEvent, Invitation, Membership, Organization, Role, User
+from fleet.lib.public_ids import Kind, number_of
 from tests.conftest import Team, _numbers
 from tests.portal import Portal, running_portal
 from tests.test_tenancy import sign_in
@@ -53,7 +54,7 @@ def test_inviting_again_replaces_and_an_expired_link_is_gone(portal: Portal, tea
         assert nobody.get(path).status_code == 404
         path = "/invitations/" + second["link"].rsplit("/", 1)[1]
         assert nobody.get(path).status_code == 200
-        Invitation.objects.filter(pk=second["id"]).update(expires_at="2026-01-01T00:00:00Z")
+        Invitation.objects.filter(pk=number_of(Kind.INVITATION, second["id"])).update(expires_at="2026-01-01T00:00:00Z")
         assert nobody.get(path).status_code == 404
 
 

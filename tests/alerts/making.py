@@ -34,7 +34,7 @@ def send(
 ) -> None:
     """Readings as (epoch seconds, values) in one batch."""
     rows = [
-        {"vehicle": (vehicle or team.vehicle).pk, "time": round(at, 6), "values": values, "source": source}
+        {"vehicle": (vehicle or team.vehicle).public_id, "time": round(at, 6), "values": values, "source": source}
         for at, values in readings
     ]
     with portal.client(team.key) as client:

@@ -39,7 +39,7 @@ CONDITIONS: list[dict[str, Any]] = [
 
 def post(portal: Portal, team: Team, frames: list[list[Any]]) -> None:
     block = {
-        "vehicle": team.vehicle.pk,
+        "vehicle": team.vehicle.public_id,
         "source": "obd",
         "signals": ["engine.oil_temp", "vehicle.speed", "charge.state"],
         "frames": frames,
@@ -89,7 +89,7 @@ def test_a_backtest_agrees_with_live_evaluation(portal: Portal, team: Team) -> N
 
 
 def test_a_backtest_says_what_it_cannot_do(portal: Portal, team: Team) -> None:
-    path = f"/api/v1/alert-rules/backtest?vehicle={team.vehicle.pk}"
+    path = f"/api/v1/alert-rules/backtest?vehicle={team.vehicle.public_id}"
     with portal.client(team.tokens["viewer"]) as client:
         answer = client.post(path, json={"condition": {"dtc": "any"}})
         assert (answer.status_code, "no past" in answer.json()["detail"]) == (422, True)

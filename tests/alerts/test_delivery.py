@@ -277,14 +277,14 @@ def test_what_is_unknown_is_sent_again_by_hand(portal: Portal, team: Team, mail:
 
     def resend(browser: Any, which: str) -> int:
         form = {"action": "resend", "delivery": which, "csrfmiddlewaretoken": browser.cookies["motorpool-csrf"]}
-        answer = browser.post(f"/alerts/{alert.pk}", data=form, headers={"Referer": portal.url})
+        answer = browser.post(f"/alerts/{alert.public_id}", data=form, headers={"Referer": portal.url})
         return int(answer.status_code)
 
     with closing(sign_in(portal, team.users["viewer"].email, team.password)) as browser:
         assert resend(browser, str(delivery.pk)) == 403
     with closing(sign_in(portal, team.users["operator"].email, team.password)) as browser:
         assert resend(browser, "x") == 404
-        assert "Send again" in browser.get(f"/alerts/{alert.pk}").text
+        assert "Send again" in browser.get(f"/alerts/{alert.public_id}").text
         assert resend(browser, str(delivery.pk)) == 302
     delivering.deliver()
     assert len(alerts_in(mail)) == 1
@@ -467,7 +467,7 @@ def test_a_resolved_alert_and_a_deleted_rule_end_at_the_webhook_too(team: Team, 
     deliver_ends(team)
     bodies = [json.loads(body) for _, body in target.taken]
     over = {(body["alert"]["id"], body["alert"]["state"]) for body in bodies if body["type"] == "alert.cleared"}
-    assert over == {(first.pk, "cleared"), (second.pk, "cleared")}
+    assert over == {(first.public_id, "cleared"), (second.public_id, "cleared")}
 
 
 def test_a_changed_rule_tells_of_no_end(team: Team, target: Target) -> None:
@@ -485,7 +485,7 @@ def test_no_secret_is_in_what_is_kept_or_shown(team: Team, portal: Portal, targe
     channel, secret = webhook(team, target)
     with portal.client(team.tokens["admin"]) as client:
         assert secret not in client.get("/api/v1/channels").text
-        assert secret not in client.get(f"/api/v1/channels/{channel.pk}").text
+        assert secret not in client.get(f"/api/v1/channels/{channel.public_id}").text
     stranger = make_team()
     with portal.client(stranger.tokens["admin"]) as client:
-        assert client.post(f"/api/v1/channels/{channel.pk}/test").status_code == 404
+        assert client.post(f"/api/v1/channels/{channel.public_id}/test").status_code == 404

@@ -317,8 +317,8 @@ def test_what_the_portal_says_agrees_with_the_oracle(portal: Portal, team: Team,
         {"condition": {"all": [oil, fast]}, "lasting": 3 * S}, {"condition": oil, "times": 2, "within": 120 * S},
         {"condition": {"no_data": "PT45S"}}, {"condition": {"no_data": "PT30S", "signal": "engine.oil_temp"}},
         {"condition": {"signal": "engine.oil_temp", "op": ">", "value": 25, "rate": "PT20S"}},
-        {"condition": {"geofence": fence.pk, "event": "enter"}}, {"condition": {"geofence": fence.pk, "event": "outside"}},
-        {"condition": {"geofence": fence.pk, "event": "dwell"}, "lasting": 15 * S},
+        {"condition": {"geofence": fence.public_id, "event": "enter"}}, {"condition": {"geofence": fence.public_id, "event": "outside"}},
+        {"condition": {"geofence": fence.public_id, "event": "dwell"}, "lasting": 15 * S},
         {"condition": {"signal": "traction_battery.soc", "op": "lt", "value": {"attribute": "low", "default": 20}}},
     ]  # fmt: skip
     rules = [make_rule(team, name=f"Rule {i}", hold=40 * S, **fields) for i, fields in enumerate(more)]

@@ -203,7 +203,7 @@ def test_what_no_rule_asks_for_is_forgotten(portal: Portal, team: Team, stranger
 def test_a_fact_has_no_past_to_be_tried_on(portal: Portal, team: Team) -> None:
     with portal.client(team.tokens["operator"]) as client:
         body = {"condition": {"all": [HOT, {"state": ["moving"]}]}}
-        answer = client.post(f"/api/v1/alert-rules/backtest?vehicle={team.vehicle.pk}", json=body)
+        answer = client.post(f"/api/v1/alert-rules/backtest?vehicle={team.vehicle.public_id}", json=body)
         assert (answer.status_code, "no past" in answer.text) == (422, True)
         bad = client.post("/api/v1/alert-rules", json={"name": "x", "condition": {"all": [HOT, {"state": ["flying"]}]}})
         assert (bad.status_code, "moving" in bad.text) == (422, True)

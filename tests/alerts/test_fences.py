@@ -183,7 +183,7 @@ def at(place: tuple[float, float], **more: float) -> dict[str, Any]:
 
 def backtest(portal: Portal, team: Team, rule: AlertRule) -> list[Any]:
     with portal.client(team.tokens["operator"]) as client:
-        path = f"/api/v1/alert-rules/backtest?vehicle={team.vehicle.pk}"
+        path = f"/api/v1/alert-rules/backtest?vehicle={team.vehicle.public_id}"
         answer = client.post(path, json={"condition": rule.condition})
         assert answer.status_code == 200, answer.text
         return list(answer.json()["episodes"])
@@ -193,7 +193,7 @@ def backtest(portal: Portal, team: Team, rule: AlertRule) -> list[Any]:
 def test_g12_parked_on_a_border_is_no_traffic(portal: Portal, team: Team, noise: float) -> None:
     middle = (5.1, 52.1)
     rules = [
-        make_rule(team, {"geofence": fence(team, {"type": "Point", "coordinates": middle}, 500.0).pk, "event": event}, name=event)
+        make_rule(team, {"geofence": fence(team, {"type": "Point", "coordinates": middle}, 500.0).public_id, "event": event}, name=event)
         for event in ("enter", "exit")
     ]  # fmt: skip
     rng = random.Random(7)
@@ -215,7 +215,9 @@ def test_g12_parked_on_a_border_is_no_traffic(portal: Portal, team: Team, noise:
 
 def test_g12_a_vague_position_does_not_enter(portal: Portal, team: Team) -> None:
     middle = (5.1, 52.1)
-    make_rule(team, {"geofence": fence(team, {"type": "Point", "coordinates": middle}, 500.0).pk, "event": "exit"})
+    make_rule(
+        team, {"geofence": fence(team, {"type": "Point", "coordinates": middle}, 500.0).public_id, "event": "exit"}
+    )
     now = time.time()
     send(portal, team, (now - 30, at(middle)), source="gps")
     outside = GLOBE.fwd(*middle, 90, 540)[:2]
@@ -233,7 +235,7 @@ def test_g6_a_crossing_is_inferred_over_a_short_gap_at_a_speed_that_is_driven(
 ) -> None:
     middle = (5.1, 52.1)
     rule = make_rule(
-        team, {"geofence": fence(team, {"type": "Point", "coordinates": middle}, 200.0).pk, "event": "enter"}
+        team, {"geofence": fence(team, {"type": "Point", "coordinates": middle}, 200.0).public_id, "event": "enter"}
     )
     now = time.time()
     before, after = (GLOBE.fwd(*middle, turn, 600)[:2] for turn in (270, 90))
@@ -247,7 +249,7 @@ def test_g6_a_crossing_is_inferred_over_a_short_gap_at_a_speed_that_is_driven(
 def test_g11_latitude_and_longitude_in_messages_of_their_own_are_paired(portal: Portal, team: Team) -> None:
     middle = (5.1, 52.1)
     rule = make_rule(
-        team, {"geofence": fence(team, {"type": "Point", "coordinates": middle}, 500.0).pk, "event": "enter"}
+        team, {"geofence": fence(team, {"type": "Point", "coordinates": middle}, 500.0).public_id, "event": "enter"}
     )
     now = time.time()
     for i, metres in enumerate([900, 700, 300, 100]):

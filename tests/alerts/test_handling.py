@@ -30,9 +30,9 @@ def test_a_rule_goes_there_and_back(portal: Portal, team: Team) -> None:
         shown = client.get(f"/api/v1/alert-rules/{made.json()['id']}").json()
         assert {name: shown[name] for name in RULE} == RULE
         changed = client.patch(
-            f"/api/v1/alert-rules/{shown['id']}", json={"for": "PT1H30M", "vehicles": [team.vehicle.pk]}
+            f"/api/v1/alert-rules/{shown['id']}", json={"for": "PT1H30M", "vehicles": [team.vehicle.public_id]}
         )
-        assert (changed.json()["for"], changed.json()["vehicles"]["vehicles"]) == ("PT1H30M", [team.vehicle.pk])
+        assert (changed.json()["for"], changed.json()["vehicles"]["vehicles"]) == ("PT1H30M", [team.vehicle.public_id])
         for body, field in (
             ({}, "name"), ({"name": "x"}, "condition"), ({**RULE, "for": "5 s"}, "for"),
             ({**RULE, "channels": [999_999]}, "channels"), ({**RULE, "vehicles": ["nobody"]}, "vehicles"),
@@ -52,10 +52,10 @@ def test_an_alert_is_handled(portal: Portal, team: Team) -> None:
         evaluate()
         [row] = client.get("/api/v1/alerts?state=open").json()["results"]
         path = f"/api/v1/alerts/{row['id']}"
-        assert row["vehicle"] == team.vehicle.pk
+        assert row["vehicle"] == team.vehicle.public_id
         assert client.post(f"{path}/comments", json={"words": "Looking"}).status_code == 201
-        assign = client.post(f"{path}/assign", json={"user": team.users["viewer"].pk})
-        assert assign.json()["assigned_to"] == team.users["viewer"].pk
+        assign = client.post(f"{path}/assign", json={"user": team.users["viewer"].public_id})
+        assert assign.json()["assigned_to"] == team.users["viewer"].public_id
         until = (timezone.now() + timedelta(hours=1)).isoformat()
         assert client.post(f"{path}/snooze", json={"until": until}).status_code == 200
         assert client.post(f"{path}/acknowledge").json()["state"] == "acknowledged"

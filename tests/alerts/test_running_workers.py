@@ -128,7 +128,7 @@ def test_x7_tests_of_channels_are_queued_and_few(portal: Portal, team: Team) -> 
     )
     with portal.client(team.tokens["admin"]) as client:
         begun = time.monotonic()
-        statuses = [client.post(f"/api/v1/channels/{channel.pk}/test").status_code for _ in range(12)]
+        statuses = [client.post(f"/api/v1/channels/{channel.public_id}/test").status_code for _ in range(12)]
         assert time.monotonic() - begun < 5
     assert statuses[0] == 202
     assert statuses[-1] == 429

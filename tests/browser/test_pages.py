@@ -160,7 +160,7 @@ def test_f24_a_new_signal_appears_although_the_network_was_away(page: Page, demo
     sign_in(page, demo.url, demo.facts["users"]["viewer"])
     page.click("text=City EV")
     eventually(lambda: page.locator("[data-freshness]").inner_text().startswith("Live"), 10)
-    vehicle = int(page.url.rstrip("/").rsplit("/", 1)[1])
+    vehicle = page.url.rstrip("/").rsplit("/", 1)[1]
     key = next(key for name, key in demo.facts["device_keys"].items() if "ev" in name.lower())
     name = f"custom.f24_{time.time_ns() % 10**9}"
     failed: list[str] = []

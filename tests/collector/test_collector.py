@@ -54,7 +54,7 @@ def bound_key(team: Team) -> str:
 
 def api(portal: Portal, team: Team, what: str, **query: Any) -> Any:
     with portal.client(team.tokens["viewer"]) as client:
-        return client.get(f"/api/v1/vehicles/{team.vehicle.pk}/{what}", params=query).json()
+        return client.get(f"/api/v1/vehicles/{team.vehicle.public_id}/{what}", params=query).json()
 
 
 @given(st.sampled_from(SCENARIOS), st.integers(0, 1000))

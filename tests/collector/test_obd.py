@@ -17,7 +17,7 @@ from tests.portal import Portal, eventually
 def ask(portal: Portal, team: Team, kind: str, arguments: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """Make a command and await its outcome."""
     with portal.client(team.tokens["operator"]) as client:
-        path = f"/api/v1/vehicles/{team.vehicle.pk}/commands"
+        path = f"/api/v1/vehicles/{team.vehicle.public_id}/commands"
         answer = client.post(path, json={"type": kind, "arguments": arguments or {}, **more})
         assert answer.status_code == 202, answer.text
         made: dict[str, Any] = answer.json()
@@ -33,7 +33,7 @@ def ask(portal: Portal, team: Team, kind: str, arguments: dict[str, Any] | None 
 
 def codes(portal: Portal, team: Team) -> dict[str, str]:
     with portal.client(team.tokens["viewer"]) as client:
-        rows = client.get(f"/api/v1/dtcs?vehicle={team.vehicle.pk}").json()["results"]
+        rows = client.get(f"/api/v1/dtcs?vehicle={team.vehicle.public_id}").json()["results"]
     return {row["code"]: row["status"] for row in rows}
 
 
@@ -81,7 +81,7 @@ def test_a_car_is_read_diagnosed_and_cleared(portal: Portal, team: Team, tmp_pat
 def _clear(portal: Portal, team: Team) -> dict[str, Any]:
     deadline = time.monotonic() + 30
     with portal.client(team.tokens["operator"]) as client:
-        path = f"/api/v1/vehicles/{team.vehicle.pk}/commands"
+        path = f"/api/v1/vehicles/{team.vehicle.public_id}/commands"
         while True:
             answer = client.post(path, json={"type": "dtc_clear", "confirm": True})
             if answer.status_code == 202:

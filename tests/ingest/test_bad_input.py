@@ -24,7 +24,7 @@ def post(portal: Portal, team: Team, body: Any, **headers: str) -> httpx.Respons
 
 
 def block(team: Team, **changes: Any) -> dict[str, Any]:
-    return {"blocks": [{**GOOD, "vehicle": team.vehicle.pk, **changes}]}
+    return {"blocks": [{**GOOD, "vehicle": team.vehicle.public_id, **changes}]}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_bad_reading_is_refused_by_itself(
     assert body["readings"] == (5 if signal else 4)
     with portal.client(team.tokens["operator"]) as client:
         inbox = client.get("/api/v1/rejected").json()["results"]
-        times = client.get(f"/api/v1/vehicles/{team.vehicle.pk}/summary").json()["signals"]["engine.rpm"]
+        times = client.get(f"/api/v1/vehicles/{team.vehicle.public_id}/summary").json()["signals"]["engine.rpm"]
     assert inbox[0]["code"] == code
     assert inbox[0]["batch"] == body["batch"]
     assert times["count"] in (2, 3)
@@ -172,10 +172,10 @@ def test_huge_values_of_new_signals_are_refused_so_that_sums_stay_finite(portal:
 
 def test_rows_of_one_instant_are_written_in_order(portal: Portal, team: Team) -> None:
     rows = [{"engine.rpm": 1}, {"engine.rpm": 2, "vehicle.speed": 1}, {"engine.rpm": 3}]
-    body = {"rows": [{"vehicle": team.vehicle.pk, "time": NOW, "values": values} for values in rows]}
+    body = {"rows": [{"vehicle": team.vehicle.public_id, "time": NOW, "values": values} for values in rows]}
     assert post(portal, team, body).json()["corrected"] == 2
     with portal.client(team.tokens["viewer"]) as client:
-        latest = client.get(f"/api/v1/vehicles/{team.vehicle.pk}/latest").json()["signals"]
+        latest = client.get(f"/api/v1/vehicles/{team.vehicle.public_id}/latest").json()["signals"]
     assert latest["engine.rpm"]["value"] == 3
 
 
@@ -207,6 +207,6 @@ def test_new_keys_and_vehicles_work_at_once(portal: Portal, team: Team) -> None:
         assert client.post("/api/v1/telemetry", json={"rows": [row]}).json()["readings"] == 1
         named = {**row, "vehicle": "fresh one", "time": "2026-01-01T00:00:01Z"}
         assert client.post("/api/v1/telemetry", json={"rows": [named]}).json()["readings"] == 1
-        other = {**row, "vehicle": team.vehicle.pk}
+        other = {**row, "vehicle": team.vehicle.public_id}
         refused = client.post("/api/v1/telemetry", json={"rows": [other]}).json()
         assert refused["rejected"][0]["code"] == "unknown_vehicle"

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from fleet.lib.public_ids import Kind, public_id
 from tests.conftest import make_team
 from tests.portal import Portal
 
@@ -66,7 +67,7 @@ class Ingest(RuleBasedStateMachine):
             self.client.close()
 
     def post(self, blocks: list[dict[str, Any]], client: httpx.Client | None = None) -> dict[str, Any]:
-        body = {"blocks": [{**b, "vehicle": self.cars[b["car"]]} for b in blocks]}
+        body = {"blocks": [{**b, "vehicle": public_id(Kind.VEHICLE, self.cars[b["car"]])} for b in blocks]}
         for b in body["blocks"]:
             del b["car"]
         answer = (client or self.client).post("/api/v1/telemetry", json=body)
@@ -108,7 +109,7 @@ class Ingest(RuleBasedStateMachine):
     @rule(block=frames())
     def send_as_rows(self, block: dict[str, Any]) -> None:
         rows = [
-            {"vehicle": self.cars[block["car"]], "source": block["source"], "time": time,
+            {"vehicle": public_id(Kind.VEHICLE, self.cars[block["car"]]), "source": block["source"], "time": time,
              "values": dict(zip(block["signals"], row, strict=True))}
             for time, *row in block["frames"]
         ]  # fmt: skip

@@ -28,7 +28,7 @@ def store(portal: Portal, team: Team, *rows: dict[str, Any], status: int = 200) 
     now = time.time()
     body = [
         {
-            "vehicle": team.vehicle.pk,
+            "vehicle": team.vehicle.public_id,
             "source": row.pop("source", "gps"),
             "time": round(now + row.pop("at"), 3),
             "values": row,
@@ -47,7 +47,7 @@ def at(seconds: float, place: tuple[float, float], **more: Any) -> dict[str, Any
 
 def latest(portal: Portal, team: Team) -> dict[str, Any]:
     with portal.client(team.tokens["viewer"]) as client:
-        return dict(client.get(f"/api/v1/vehicles/{team.vehicle.pk}/latest").json()["signals"])
+        return dict(client.get(f"/api/v1/vehicles/{team.vehicle.public_id}/latest").json()["signals"])
 
 
 def codes(answer: dict[str, Any]) -> list[str]:
@@ -111,7 +111,7 @@ def test_g6_a_jump_is_noise_and_said_to_be(portal: Portal, team: Team) -> None:
         geometry = {"type": "Point", "coordinates": [longitude, latitude]}
         fence_save(fence=fence, user=team.users["admin"], geometry=geometry, radius=50_000.0)
         event = "exit" if name == home[1] else "enter"
-        make_rule(team, {"geofence": fence.pk, "event": event}, name=name)
+        make_rule(team, {"geofence": fence.public_id, "event": event}, name=name)
     answers = [
         store(portal, team, at(-60 + i * 10, place)) for i, place in enumerate([BERLIN, BERLIN, (28.0, 2.0), BERLIN])
     ]
@@ -120,7 +120,7 @@ def test_g6_a_jump_is_noise_and_said_to_be(portal: Portal, team: Team) -> None:
     assert not alerts_of(team)
     with portal.client(team.tokens["operator"]) as client:
         for rule in client.get("/api/v1/alert-rules").json()["results"]:
-            query = f"vehicle={team.vehicle.pk}"
+            query = f"vehicle={team.vehicle.public_id}"
             found = client.post(f"/api/v1/alert-rules/backtest?{query}", json={"condition": rule["condition"]}).json()
             assert found["episodes"] == []
 
@@ -163,8 +163,10 @@ def test_whatever_is_left_out_is_counted_by_device_reason_and_signal(portal: Por
     assert kept == 500  # the first of the day
     assert RejectionCount.objects.get(organization=team.organization, code="no_value").count == 1300
     with portal.client(team.tokens["operator"]) as client:
-        found = client.get(f"/api/v1/rejected/counts?code=no_value&device={team.device.pk}").json()["results"]
-        assert found == [{"device_id": team.device.pk, "code": "no_value", "signal": "vehicle.speed", "count": 1300}]
+        found = client.get(f"/api/v1/rejected/counts?code=no_value&device={team.device.public_id}").json()["results"]
+        assert found == [
+            {"device": team.device.public_id, "code": "no_value", "signal": "vehicle.speed", "count": 1300}
+        ]
         assert client.get("/api/v1/rejected?code=out_of_range").json()["results"][0]["signal"] == "engine.rpm"
         assert client.get("/api/v1/rejected?device=x").json()["results"] == []
         assert client.get("/api/v1/rejected?signal=engine.load").json()["results"] == []
@@ -178,7 +180,7 @@ def test_the_page_of_rejected_readings_filters_and_says_what_to_do(portal: Porta
     assert "engine.rpm" in page
     assert "Check its unit and the sensor" in page
     assert team.device.name in page
-    filtered = client.get(f"/rejected?code=no_value&device={team.device.pk}").text
+    filtered = client.get(f"/rejected?code=no_value&device={team.device.public_id}").text
     assert "vehicle.speed" in filtered
     assert ">engine.rpm<" not in filtered
     assert "Nothing matches this filter" in client.get("/rejected?signal=fuel.level").text
@@ -200,7 +202,7 @@ def test_h6_a_body_with_nothing_to_store_is_422(portal: Portal, team: Team, body
 
 def test_h6_members_without_a_meaning_are_named(portal: Portal, team: Team) -> None:
     with portal.client(team.key) as client:
-        row = {"vehicle": team.vehicle.pk, "time": time.time(), "values": {"engine.rpm": 800}}
+        row = {"vehicle": team.vehicle.public_id, "time": time.time(), "values": {"engine.rpm": 800}}
         answer = client.post("/api/v1/telemetry", json={"rows": [row], "device": "x", "version": 2}).json()
     assert (answer["readings"], answer["ignored"]) == (1, ["device", "version"])
 
@@ -236,7 +238,7 @@ def test_a2_an_administrator_changes_a_signals_kind(portal: Portal, team: Team) 
 
 @pytest.mark.parametrize("points", ["0000000019999999999999", "1999999999", "00000000010", "-1", "1e3", "", "٣"])
 def test_p1_f2_x8_points_are_bounded_by_the_value_that_is_used(portal: Portal, team: Team, points: str) -> None:
-    path = f"/api/v1/vehicles/{team.vehicle.pk}/history?signals=engine.rpm&points={points}"
+    path = f"/api/v1/vehicles/{team.vehicle.public_id}/history?signals=engine.rpm&points={points}"
     with portal.client(team.tokens["viewer"]) as client:
         assert client.get(path).status_code == 400
 

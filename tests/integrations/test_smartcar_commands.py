@@ -21,7 +21,7 @@ def link(cloud_portal: Portal, fleet: Team, maker: Stub) -> CloudVehicle:
 
 def order(portal: Portal, team: Team, link: CloudVehicle, kind: str, role: str = "operator", **more: Any) -> Any:
     with portal.client(team.tokens[role]) as client:
-        return client.post(f"/api/v1/vehicles/{link.vehicle_id}/commands", json={"type": kind, **more})
+        return client.post(f"/api/v1/vehicles/{link.vehicle.public_id}/commands", json={"type": kind, **more})
 
 
 def outcome(portal: Portal, team: Team, link: CloudVehicle, kind: str, **more: Any) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def test_who_may_not_is_refused(cloud_portal: Portal, fleet: Team, strangers: Te
         order(cloud_portal, fleet, link, "destination", arguments={"latitude": 91, "longitude": 0}).status_code == 422
     )
     with cloud_portal.client(fleet.tokens["operator"]) as client:
-        answer = client.post(f"/api/v1/vehicles/{fleet.vehicle.pk}/commands", json={"type": "lock"})
+        answer = client.post(f"/api/v1/vehicles/{fleet.vehicle.public_id}/commands", json={"type": "lock"})
     assert (answer.status_code, answer.json()["detail"]) == (409, "The vehicle is not connected to its maker's cloud.")
 
 

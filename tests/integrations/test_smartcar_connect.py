@@ -62,13 +62,13 @@ def test_all_cars_of_an_account_are_connected(cloud_portal: Portal, fleet: Team,
     assert all("read_location" in link.permissions for link in found)
     poll_due()
     with cloud_portal.client(fleet.tokens["viewer"]) as client:
-        signals = client.get(f"/api/v1/vehicles/{found[0].vehicle_id}/latest").json()["signals"]
+        signals = client.get(f"/api/v1/vehicles/{found[0].vehicle.public_id}/latest").json()["signals"]
         assert {"location.latitude", "vehicle.odometer"} <= signals.keys()
         listed = client.get("/api/v1/connections").json()["results"]
         assert [entry["state"] for entry in listed] == ["connected"] * 3
         assert client.post("/api/v1/connections", json={}).status_code == 403
     assert "Connected" in words(browser.get("/connections"))
-    assert "Maker's cloud" in words(browser.get(f"/vehicles/{found[0].vehicle_id}")).replace("&#x27;", "'")
+    assert "Maker's cloud" in words(browser.get(f"/vehicles/{found[0].vehicle.public_id}")).replace("&#x27;", "'")
 
 
 def test_known_vehicles_are_joined_by_their_vin(cloud_portal: Portal, fleet: Team, maker: Stub, owner: str) -> None:
@@ -94,8 +94,8 @@ def test_two_organizations_may_know_the_same_car(
     assert len(links(fleet)) == len(links(strangers)) == 3
     page = words(second.get("/connections"))
     own = links(fleet)[0].vehicle
-    assert f"/vehicles/{own.pk}" not in page
-    assert post(second, f"/connections/{links(fleet)[0].pk}", action="sync").status_code == 404
+    assert f"/vehicles/{own.public_id}" not in page
+    assert post(second, f"/connections/{links(fleet)[0].public_id}", action="sync").status_code == 404
 
 
 def test_a_user_id_that_somebody_else_connected_is_refused(
@@ -186,7 +186,7 @@ def test_the_old_generation_exchanges_its_code(cloud_portal: Portal, fleet: Team
     assert tokens.account_token(account) in maker.state.access_tokens
     poll_due()
     with cloud_portal.client(fleet.tokens["viewer"]) as client:
-        signals = client.get(f"/api/v1/vehicles/{links(fleet)[0].vehicle_id}/latest").json()["signals"]
+        signals = client.get(f"/api/v1/vehicles/{links(fleet)[0].vehicle.public_id}/latest").json()["signals"]
     assert {"location.latitude", "vehicle.odometer"} <= signals.keys()
 
 
@@ -202,9 +202,9 @@ def test_disconnecting_ends_access_and_forgets_tokens(
     user_id = maker.state.accounts[owner].user_id
     operator = page_of(cloud_portal, fleet, "operator")
     found = links(fleet)
-    assert post(operator, f"/connections/{found[0].pk}", action="disconnect").status_code == 403
+    assert post(operator, f"/connections/{found[0].public_id}", action="disconnect").status_code == 403
     for link in found:
-        answer = post(browser, f"/connections/{link.pk}", action="disconnect")
+        answer = post(browser, f"/connections/{link.public_id}", action="disconnect")
         assert leads_to(answer) == "/connections"
         assert maker.state.connection_of(user_id, str(link.remote_id)) is None
     assert links(fleet) == []
@@ -229,7 +229,7 @@ def test_a_broken_sign_in_is_mended_by_signing_in_again(
     assert "/connections" in mail.body
     page = browser.get("/connections")
     assert "Reconnect needed" in words(page)
-    address = leads_to(post(browser, f"/connections/{link.pk}", action="reconnect"))
+    address = leads_to(post(browser, f"/connections/{link.public_id}", action="reconnect"))
     assert "/oauth/reauthenticate" in address
     with httpx.Client() as person:
         back = leads_to(person.post(address, data={"outcome": "allow"}))
@@ -258,11 +258,11 @@ def test_what_smartcar_refuses_to_end_is_not_called_ended(
     link = links(fleet)[0]
     for status in (403, 500, 430):
         maker.state.faults.append(Fault("/connections/", status))
-        answer = post(browser, f"/connections/{link.pk}", action="disconnect")
+        answer = post(browser, f"/connections/{link.public_id}", action="disconnect")
         assert "was not ended" in words(browser.get(leads_to(answer)))
         assert link.pk in [kept.pk for kept in links(fleet)]
     CloudVehicle.objects.filter(pk=link.pk).update(connection_id="")  # of a claimed vehicle it is not known
-    post(browser, f"/connections/{link.pk}", action="disconnect")
+    post(browser, f"/connections/{link.public_id}", action="disconnect")
     assert link.pk not in [kept.pk for kept in links(fleet)]
     assert maker.state.connection_of(maker.state.accounts[owner].user_id, str(link.remote_id)) is None
 
@@ -275,9 +275,9 @@ def test_one_organizations_goodbye_is_not_the_others(
         browser.get(allow(maker, begin(browser), owner), follow_redirects=True)
     link = links(fleet)[0]
     user_id, remote_id = maker.state.accounts[owner].user_id, str(link.remote_id)
-    post(first, f"/connections/{link.pk}", action="disconnect")
+    post(first, f"/connections/{link.public_id}", action="disconnect")
     assert len(links(fleet)) == 2
     assert maker.state.connection_of(user_id, remote_id) is not None
     theirs = next(other for other in links(strangers) if str(other.remote_id) == remote_id)
-    post(second, f"/connections/{theirs.pk}", action="disconnect")
+    post(second, f"/connections/{theirs.public_id}", action="disconnect")
     assert maker.state.connection_of(user_id, remote_id) is None

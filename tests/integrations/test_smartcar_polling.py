@@ -62,7 +62,7 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def soc(portal: Portal, team: Team, link: CloudVehicle) -> dict[str, Any]:
     with portal.client(team.tokens["viewer"]) as client:
-        signals = client.get(f"/api/v1/vehicles/{link.vehicle_id}/latest").json()["signals"]
+        signals = client.get(f"/api/v1/vehicles/{link.vehicle.public_id}/latest").json()["signals"]
     return dict(signals["traction_battery.soc"])
 
 
@@ -107,7 +107,9 @@ def test_an_hour_without_webhooks_is_filled(
     # What is shown at the end is at most a quarter of an hour behind the car.
     assert soc(cloud_portal, fleet, link)["value"] >= 40 + 45 // 5
     with cloud_portal.client(fleet.tokens["viewer"]) as client:
-        summary = client.get(f"/api/v1/vehicles/{link.vehicle_id}/summary").json()["signals"]["traction_battery.soc"]
+        summary = client.get(f"/api/v1/vehicles/{link.vehicle.public_id}/summary").json()["signals"][
+            "traction_battery.soc"
+        ]
     assert summary["count"] == polls
 
 
@@ -133,7 +135,7 @@ def test_webhooks_and_a_live_collector_spare_requests(cloud_portal: Portal, flee
     link.refresh_from_db()
     link.last_webhook = now
     assert polling.interval(link, now) == polling.USUAL
-    row = {"vehicle": link.vehicle_id, "time": time.time(), "source": "obd", "values": {"engine.rpm": 900}}
+    row = {"vehicle": link.vehicle.public_id, "time": time.time(), "source": "obd", "values": {"engine.rpm": 900}}
     with cloud_portal.client(fleet.key) as device:
         assert device.post("/api/v1/telemetry", json={"rows": [row]}).json()["readings"] == 1
     assert polling.interval(link, now) == polling.SELDOM

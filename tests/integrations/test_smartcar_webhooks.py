@@ -74,7 +74,7 @@ def state_event(link: CloudVehicle, at: float, event_id: str = "", **bodies: Any
 
 def latest(portal: Portal, team: Team) -> dict[str, Any]:
     with portal.client(team.tokens["viewer"]) as client:
-        answer = client.get(f"/api/v1/vehicles/{team.vehicle.pk}/latest").json()
+        answer = client.get(f"/api/v1/vehicles/{team.vehicle.public_id}/latest").json()
     return dict(answer["signals"])
 
 
@@ -191,7 +191,7 @@ def test_duplicates_at_once_are_one_event(cloud_portal: Portal, fleet: Team, end
     assert (event.state, event.readings) == (EventState.DONE, 1)
     assert 1 <= event.deliveries <= 50
     with cloud_portal.client(fleet.tokens["viewer"]) as client:
-        summary = client.get(f"/api/v1/vehicles/{fleet.vehicle.pk}/summary").json()
+        summary = client.get(f"/api/v1/vehicles/{fleet.vehicle.public_id}/summary").json()
     assert summary["signals"]["traction_battery.soc"]["count"] == 1
 
 
@@ -256,7 +256,9 @@ def test_old_times_move_nothing(cloud_portal: Portal, fleet: Team, endpoint: Any
     soc = latest(cloud_portal, fleet)["traction_battery.soc"]
     assert soc["value"] == 60
     with cloud_portal.client(fleet.tokens["viewer"]) as client:
-        summary = client.get(f"/api/v1/vehicles/{fleet.vehicle.pk}/summary").json()["signals"]["traction_battery.soc"]
+        summary = client.get(f"/api/v1/vehicles/{fleet.vehicle.public_id}/summary").json()["signals"][
+            "traction_battery.soc"
+        ]
     assert (summary["count"], summary["min"], summary["first"], summary["last"]) == (3, 10, 10, 60)
 
 
@@ -285,11 +287,11 @@ def test_an_unknown_vehicle_waits_to_be_claimed(
     foreign, own = page_of(cloud_portal, strangers), page_of(cloud_portal, fleet)
     assert remote not in foreign.get("/connections").text
     assert "TESLA Model 3 2023" in own.get("/connections").text
-    post(foreign, "/connections/claim", remote_id=remote, vehicle=str(strangers.vehicle.pk))
+    post(foreign, "/connections/claim", remote_id=remote, vehicle=strangers.vehicle.public_id)
     assert not CloudVehicle.objects.filter(remote_id=remote).exists()
-    post(own, "/connections/claim", remote_id=remote, vehicle=str(strangers.vehicle.pk))
+    post(own, "/connections/claim", remote_id=remote, vehicle=strangers.vehicle.public_id)
     assert not CloudVehicle.objects.filter(remote_id=remote).exists()
-    post(own, "/connections/claim", remote_id=remote, vehicle=str(fleet.vehicle.pk))
+    post(own, "/connections/claim", remote_id=remote, vehicle=fleet.vehicle.public_id)
     work_off()
     assert latest(cloud_portal, fleet)["vehicle.odometer"]["value"] == 777
     page = words(own.get("/connections/webhooks"))
@@ -332,19 +334,19 @@ def test_a_delivery_can_be_replayed(cloud_portal: Portal, fleet: Team, strangers
     work_off()
     event = WebhookEvent.objects.get(event_id=json.loads(body)["eventId"])
     processed = event.processed_at
-    assert post(page_of(cloud_portal, strangers), "/connections/webhooks", event=str(event.pk)).status_code == 404
-    assert post(page_of(cloud_portal, fleet), "/connections/webhooks", event=str(event.pk)).status_code == 302
+    assert post(page_of(cloud_portal, strangers), "/connections/webhooks", event=event.public_id).status_code == 404
+    assert post(page_of(cloud_portal, fleet), "/connections/webhooks", event=event.public_id).status_code == 302
     work_off()
     event.refresh_from_db()
     assert event.state == EventState.DONE
     assert event.processed_at > processed
     with cloud_portal.client(fleet.tokens["admin"]) as client:
-        assert client.post(f"/api/v1/webhooks/{event.pk}/replay").status_code == 202
+        assert client.post(f"/api/v1/webhooks/{event.public_id}/replay").status_code == 202
         assert [e["event_id"] for e in client.get("/api/v1/webhooks").json()["results"]] == [event.event_id]
-        summary = client.get(f"/api/v1/vehicles/{fleet.vehicle.pk}/summary").json()
+        summary = client.get(f"/api/v1/vehicles/{fleet.vehicle.public_id}/summary").json()
     assert summary["signals"]["vehicle.odometer"]["count"] == 1
     with cloud_portal.client(strangers.tokens["admin"]) as client:
-        assert client.post(f"/api/v1/webhooks/{event.pk}/replay").status_code == 404
+        assert client.post(f"/api/v1/webhooks/{event.public_id}/replay").status_code == 404
 
 
 def test_what_the_older_server_was_sent_is_taken_too(cloud_portal: Portal, fleet: Team) -> None:

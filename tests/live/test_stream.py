@@ -54,7 +54,7 @@ def take_frames(socket: ClientConnection, seconds: float = 5) -> dict[str, Any]:
 
 
 def send(portal: Portal, team: Team, frames: list[list[Any]], signals: list[str] | None = None) -> None:
-    block = {"vehicle": team.vehicle.pk, "source": "obd", "signals": signals or SIGNALS, "frames": frames}
+    block = {"vehicle": team.vehicle.public_id, "source": "obd", "signals": signals or SIGNALS, "frames": frames}
     with portal.client(team.key) as client:
         assert client.post("/api/v1/telemetry", json={"blocks": [block]}).status_code == 200
 
@@ -62,9 +62,13 @@ def send(portal: Portal, team: Team, frames: list[list[Any]], signals: list[str]
 def test_a_snapshot_comes_first_and_frames_follow_in_a_chain(portal: Portal, team: Team) -> None:
     now = time.time()
     send(portal, team, [[now - 1, 800, 10]])
-    with stream(portal, team, vehicles=[team.vehicle.pk], max_hz=100) as socket:
+    with stream(portal, team, vehicles=[team.vehicle.public_id], max_hz=100) as socket:
         snapshot = take(socket)
-        assert (snapshot["type"], snapshot["vehicle"], snapshot["state"]) == ("snapshot", team.vehicle.pk, "moving")
+        assert (snapshot["type"], snapshot["vehicle"], snapshot["state"]) == (
+            "snapshot",
+            team.vehicle.public_id,
+            "moving",
+        )
         assert snapshot["signals"]["engine.rpm"][1] == 800
         previous = snapshot["seq"]
         for step in range(3):
@@ -82,17 +86,17 @@ def test_only_the_wanted_signals_and_vehicles_arrive(portal: Portal, team: Team)
     from vehicles.services import vehicle_create
 
     other = vehicle_create(organization=team.organization, user=None, name="other")
-    with stream(portal, team, vehicles=[other.pk], signals=["vehicle.speed"]) as socket:
+    with stream(portal, team, vehicles=[other.public_id], signals=["vehicle.speed"]) as socket:
         send(portal, team, [[time.time(), 800, 10]])
         row = {
-            "vehicle": other.pk,
+            "vehicle": other.public_id,
             "time": time.time(),
             "values": {"engine.rpm": 1, "vehicle.speed": 7, "vehicle.gear": "D"},
         }
         with portal.client(team.key) as client:
             client.post("/api/v1/telemetry", json={"rows": [row]})
         message = take_frames(socket)
-    assert (message["vehicle"], message["signals"]) == (other.pk, ["vehicle.speed"])
+    assert (message["vehicle"], message["signals"]) == (other.public_id, ["vehicle.speed"])
     assert message["frames"][0][1] == 7
 
 
@@ -136,7 +140,7 @@ def test_who_returns_resumes_where_they_were(portal: Portal, team: Team) -> None
         seen = take(socket)["seq"]
     send(portal, team, [[now + 1, 2, None], [now + 2, 3, None]])
     send(portal, team, [[now + 3, 4, None]])
-    with stream(portal, team, max_hz=100, resume={str(team.vehicle.pk): seen}) as socket:
+    with stream(portal, team, max_hz=100, resume={team.vehicle.public_id: seen}) as socket:
         got = []
         while len(got) < 3:
             message = take(socket)
@@ -152,7 +156,7 @@ def test_who_was_away_too_long_is_told_of_the_gap(portal: Portal, team: Team) ->
     send(portal, team, [[now, 1, None]])
     for start in range(0, 6000, 1000):
         send(portal, team, [[now + 1 + (start + i) / 10, i, None] for i in range(1000)])
-    with stream(portal, team, resume={str(team.vehicle.pk): 1}) as socket:
+    with stream(portal, team, resume={team.vehicle.public_id: 1}) as socket:
         assert [take(socket)["type"] for _ in range(2)] == ["gap", "snapshot"]
 
 

@@ -161,7 +161,7 @@ def test_a_person_and_a_device_are_served_over_tls(deployed: Deployed) -> None:
         assert "max-age=315360000" in static.headers["Cache-Control"]
         assert "immutable" in static.headers["Cache-Control"]
         with deployed.client(team.key) as device:
-            first = {"vehicle": team.vehicle.pk, "time": time.time(), "values": {"engine.rpm": 800}}
+            first = {"vehicle": team.vehicle.public_id, "time": time.time(), "values": {"engine.rpm": 800}}
             assert device.post("/api/v1/telemetry", json={"rows": [first]}).json()["readings"] == 1
         tokens = {"Authorization": f"Bearer {team.tokens['viewer']}"}
         socket = connect(
@@ -172,15 +172,15 @@ def test_a_person_and_a_device_are_served_over_tls(deployed: Deployed) -> None:
             assert json.loads(stream.recv(5))["type"] == "hello"
             stream.send(json.dumps({"type": "subscribe", "vehicles": "all", "signals": "all"}))
             assert json.loads(stream.recv(5))["type"] == "snapshot"
-            row = {"vehicle": team.vehicle.pk, "time": time.time(), "values": {"engine.rpm": 900}}
+            row = {"vehicle": team.vehicle.public_id, "time": time.time(), "values": {"engine.rpm": 900}}
             assert device.post("/api/v1/telemetry", json={"rows": [row]}).json()["readings"] == 1
             while json.loads(stream.recv(5))["type"] != "frames":
                 pass
-        latest = browser.get(f"/api/v1/vehicles/{team.vehicle.pk}/latest").json()
+        latest = browser.get(f"/api/v1/vehicles/{team.vehicle.public_id}/latest").json()
         assert latest["signals"]["engine.rpm"]["value"] == 900
 
         def state() -> bool:
-            return bool(browser.get(f"/api/v1/vehicles/{team.vehicle.pk}/latest").json()["state"] != "never")
+            return bool(browser.get(f"/api/v1/vehicles/{team.vehicle.public_id}/latest").json()["state"] != "never")
 
         eventually(state, seconds=20)
 
@@ -214,7 +214,7 @@ def test_a_rolling_restart_fails_no_request(deployed: Deployed) -> None:
         with deployed.client(team.key) as client:
             while not stop.wait(0.08):
                 row = {
-                    "vehicle": team.vehicle.pk,
+                    "vehicle": team.vehicle.public_id,
                     "source": f"s{index}",
                     "time": time.time(),
                     "values": {"engine.rpm": 1},

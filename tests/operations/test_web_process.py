@@ -148,7 +148,7 @@ def test_f27_a_workers_log_is_not_one_line_a_task() -> None:
 
 def test_f15_metrics_are_those_of_all_processes(tmp_path: Path, team: Team) -> None:
     with running_portal(tmp_path, WEB_CONCURRENCY="2", METRICS_TOKEN="scrape-token-of-this-test") as portal:
-        row = {"vehicle": team.vehicle.pk, "values": {"engine.rpm": 800}}
+        row = {"vehicle": team.vehicle.public_id, "values": {"engine.rpm": 800}}
         for number in range(20):  # each over a connection of its own, so that both processes get some
             with portal.client(team.key) as client:
                 rows = [{**row, "time": time.time() - number}]

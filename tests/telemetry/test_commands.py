@@ -28,13 +28,13 @@ from vehicles.services import device_rotate
 def agent(portal: Portal, team: Team, **hello: Any) -> Iterator[ClientConnection]:
     url = portal.url.replace("http", "ws") + "/ws/v1/agent"
     with connect(url, additional_headers={"Authorization": f"Bearer {team.key}"}) as socket:
-        socket.send(json.dumps({"type": "hello", "vehicle": team.vehicle.pk, **hello}))
+        socket.send(json.dumps({"type": "hello", "vehicle": team.vehicle.public_id, **hello}))
         assert json.loads(socket.recv(5))["type"] == "hello"
         yield socket
 
 
 def order(client: httpx.Client, team: Team, kind: str, **more: Any) -> httpx.Response:
-    return client.post(f"/api/v1/vehicles/{team.vehicle.pk}/commands", json={"type": kind, **more})
+    return client.post(f"/api/v1/vehicles/{team.vehicle.public_id}/commands", json={"type": kind, **more})
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_wrong_arguments_are_told(
 
 def test_codes_are_cleared_only_while_the_vehicle_stands(portal: Portal, team: Team, operator: httpx.Client) -> None:
     def drive(speed: float, age: float = 0) -> None:
-        row = {"vehicle": team.vehicle.pk, "time": time.time() - age, "values": {"vehicle.speed": speed}}
+        row = {"vehicle": team.vehicle.public_id, "time": time.time() - age, "values": {"vehicle.speed": speed}}
         with portal.client(team.key) as device:
             assert device.post("/api/v1/telemetry", json={"rows": [row]}).json()["readings"] == 1
 
@@ -136,7 +136,7 @@ def test_trouble_codes_live_and_end(portal: Portal, team: Team, operator: httpx.
             result = {"codes": [{"code": code, "status": status} for code, status in codes], **more}
             socket.send(json.dumps({"type": "result", "id": made["id"], "status": "succeeded", "result": result}))
             eventually(lambda: state(operator, made) == "succeeded", 5)
-        rows = operator.get(f"/api/v1/dtcs?vehicle={team.vehicle.pk}").json()["results"]
+        rows = operator.get(f"/api/v1/dtcs?vehicle={team.vehicle.public_id}").json()["results"]
         return {row["code"]: row for row in rows}
 
     frame = {"code": "P0300", "engine.rpm": 2400.5, "odd": [1]}
@@ -155,7 +155,7 @@ def test_trouble_codes_live_and_end(portal: Portal, team: Team, operator: httpx.
 
 
 def test_settings_are_desired_and_reported(portal: Portal, team: Team, operator: httpx.Client) -> None:
-    path = f"/api/v1/vehicles/{team.vehicle.pk}/settings"
+    path = f"/api/v1/vehicles/{team.vehicle.public_id}/settings"
     assert operator.get(path).json() == {"desired": {}, "reported": {}, "reported_at": None}
     order(operator, team, "setting", arguments={"name": "charge_limit", "value": 90})
     with agent(portal, team, settings={"charge_limit": 80}) as socket:
@@ -173,7 +173,7 @@ def test_a_revoked_keys_agent_is_hung_up(portal: Portal, team: Team) -> None:
 
     with agent(portal, team) as socket:
         with portal.client(team.tokens["admin"]) as admin:
-            assert admin.delete(f"/api/v1/devices/{team.device.pk}").status_code == 204
+            assert admin.delete(f"/api/v1/devices/{team.device.public_id}").status_code == 204
         begun = time.monotonic()
         with pytest.raises(ConnectionClosed):
             socket.recv(10)
@@ -195,7 +195,7 @@ def test_codes_are_described(code: str, words: str) -> None:
 def test_the_controls_page_sets_and_asks(portal: Portal, team: Team) -> None:
     browser = sign_in(portal, team.users["admin"].email or "", team.password)
     with contextlib.closing(browser):
-        page = f"/vehicles/{team.vehicle.pk}/controls"
+        page = f"/vehicles/{team.vehicle.public_id}/controls"
 
         def post(**form: str) -> httpx.Response:
             token = browser.cookies["motorpool-csrf"]
@@ -259,4 +259,4 @@ def test_x13_a_result_of_another_form_breaks_no_page(
         socket.send(json.dumps({"type": "result", "id": made["id"], "status": "succeeded", "result": result}))
         eventually(lambda: state(operator, made) not in ("queued", "sent"), 5)
     with closing(sign_in(portal, team.users["viewer"].email, team.password)) as browser:
-        assert browser.get(f"/vehicles/{team.vehicle.pk}/diagnostics").status_code == 200
+        assert browser.get(f"/vehicles/{team.vehicle.public_id}/diagnostics").status_code == 200

@@ -14,7 +14,7 @@ START = 1_767_225_600
 
 def send(portal: Portal, team: Team, **block: Any) -> dict[str, Any]:
     with portal.client(team.key) as client:
-        answer = client.post("/api/v1/telemetry", json={"blocks": [{"vehicle": team.vehicle.pk, **block}]})
+        answer = client.post("/api/v1/telemetry", json={"blocks": [{"vehicle": team.vehicle.public_id, **block}]})
     assert answer.status_code == 200, answer.text
     result: dict[str, Any] = answer.json()
     return result
@@ -22,7 +22,7 @@ def send(portal: Portal, team: Team, **block: Any) -> dict[str, Any]:
 
 def get(portal: Portal, team: Team, what: str, status: int = 200, **query: Any) -> Any:
     with portal.client(team.tokens["viewer"]) as client:
-        answer = client.get(f"/api/v1/vehicles/{team.vehicle.pk}/{what}", params=query)
+        answer = client.get(f"/api/v1/vehicles/{team.vehicle.public_id}/{what}", params=query)
     assert answer.status_code == status, answer.text
     return answer.json()
 
@@ -110,7 +110,11 @@ def test_time_units_are_exact_to_the_microsecond(portal: Portal, team: Team) -> 
 
     for unit, factor in (("s", 1), ("ms", 1_000), ("us", 1_000_000), ("ns", 1_000_000_000)):
         moment = START + 0.123457
-        block = {"vehicle": team.vehicle.pk, "signals": ["engine.rpm"], "frames": [[round(moment * factor, 6), 5]]}
+        block = {
+            "vehicle": team.vehicle.public_id,
+            "signals": ["engine.rpm"],
+            "frames": [[round(moment * factor, 6), 5]],
+        }
         with portal.client(team.key) as client:
             client.post("/api/v1/telemetry", json={"time_unit": unit, "blocks": [block]})
     span = store.Range(team.organization.pk, team.vehicle.pk, START * 1_000_000, (START + 1) * 1_000_000)
@@ -131,7 +135,7 @@ def test_a_fast_clock_is_stored_but_does_not_freeze_the_vehicle(portal: Portal, 
 
 def test_any_accepted_date_is_stored(portal: Portal, team: Team) -> None:
     for moment in ("2000-01-01T00:00:00Z", "2013-06-01T00:00:00Z", "2019-12-31T23:59:59Z", "2020-01-01T00:00:00Z"):
-        row = {"vehicle": team.vehicle.pk, "time": moment, "values": {"engine.rpm": 1}}
+        row = {"vehicle": team.vehicle.public_id, "time": moment, "values": {"engine.rpm": 1}}
         with portal.client(team.key) as client:
             assert client.post("/api/v1/telemetry", json={"rows": [row]}).json()["readings"] == 1
     assert get(portal, team, "summary")["signals"]["engine.rpm"]["count"] == 4

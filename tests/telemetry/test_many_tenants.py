@@ -39,7 +39,7 @@ def noting(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def send(portal: Portal, team: Team, vehicles: list[Any], rpm: float = 800.0) -> None:
-    rows = [{"vehicle": vehicle.pk, "time": time.time(), "values": {"engine.rpm": rpm}} for vehicle in vehicles]
+    rows = [{"vehicle": vehicle.public_id, "time": time.time(), "values": {"engine.rpm": rpm}} for vehicle in vehicles]
     with portal.client(team.key) as client:
         assert client.post("/api/v1/telemetry", json={"rows": rows}).status_code == 200
 
@@ -67,7 +67,7 @@ def test_f5_many_sets_of_signals_cost_few_round_trips_and_are_bounded(portal: Po
     names = [f"custom.s{n}" for n in range(10)]
     subsets = [[name for bit, name in enumerate(names) if number >> bit & 1] for number in range(1, 1_001)]
     rows = [
-        {"vehicle": team.vehicle.pk, "time": time.time() - i, "values": dict.fromkeys(subset, 1.5)}
+        {"vehicle": team.vehicle.public_id, "time": time.time() - i, "values": dict.fromkeys(subset, 1.5)}
         for i, subset in enumerate(subsets)
     ]
     with portal.client(team.key) as client:
@@ -86,7 +86,7 @@ def test_f5_sets_that_no_frame_has_are_deleted() -> None:
 
 
 def test_f7_rejected_readings_are_bounded_and_all_counted(portal: Portal, team: Team) -> None:
-    bad = {"vehicle": team.vehicle.pk, "values": {"vehicle.speed": -5.0}}
+    bad = {"vehicle": team.vehicle.public_id, "values": {"vehicle.speed": -5.0}}
     with portal.client(team.key) as client:
         for part in range(3):
             rows = [{**bad, "time": time.time() - part - i / 1_000} for i in range(400)]

@@ -38,7 +38,7 @@ def test_retention_drops_whole_partitions_and_keeps_the_rollups(portal: Portal) 
 
 def test_a_partition_that_nobody_keeps_is_dropped_and_made_again_on_demand(portal: Portal) -> None:
     team = make_team()
-    lonely = {"vehicle": team.vehicle.pk, "time": "2021-03-03T00:00:00Z", "values": {"engine.rpm": 1}}
+    lonely = {"vehicle": team.vehicle.public_id, "time": "2021-03-03T00:00:00Z", "values": {"engine.rpm": 1}}
     with portal.client(team.key) as client:
         assert client.post("/api/v1/telemetry", json={"rows": [lonely]}).json()["readings"] == 1
         names = {partition.name for partition in store.list_partitions()}
@@ -103,7 +103,7 @@ def test_late_data_does_not_erase_rollups_whose_frames_are_gone(portal: Portal) 
 def test_an_interrupted_drop_blocks_nothing(portal: Portal, team: Team) -> None:
     from django.db import connection
 
-    row = {"vehicle": team.vehicle.pk, "time": "2005-05-05T00:00:00Z", "values": {"engine.rpm": 1}}
+    row = {"vehicle": team.vehicle.public_id, "time": "2005-05-05T00:00:00Z", "values": {"engine.rpm": 1}}
     with portal.client(team.key) as client:
         assert client.post("/api/v1/telemetry", json={"rows": [row]}).status_code == 200
         with connection.cursor() as cursor:

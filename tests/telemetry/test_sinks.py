@@ -19,7 +19,7 @@ calls: list[list[int]] = []
 
 
 def send(portal: Portal, team: Team, **values: Any) -> None:
-    row = {"vehicle": team.vehicle.pk, "time": time.time(), "values": values}
+    row = {"vehicle": team.vehicle.public_id, "time": time.time(), "values": values}
     with portal.client(team.key) as client:
         assert client.post("/api/v1/telemetry", json={"rows": [row]}).status_code == 200
 

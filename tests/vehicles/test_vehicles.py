@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from telemetry import store
 from tests.conftest import Team
 from tests.portal import Portal
 from tests.test_tenancy import sign_in
@@ -82,13 +83,13 @@ def test_lists_are_paged(portal: Portal, team: Team) -> None:
 
 
 def test_a_deleted_vehicle_takes_its_telemetry_along(portal: Portal, team: Team) -> None:
-    from telemetry import store, tasks
+    from telemetry import tasks
 
-    row = {"vehicle": team.vehicle.pk, "time": 1_767_225_600, "values": {"engine.rpm": 5}}
+    row = {"vehicle": team.vehicle.public_id, "time": 1_767_225_600, "values": {"engine.rpm": 5}}
     with portal.client(team.key) as client:
         client.post("/api/v1/telemetry", json={"rows": [row]})
     with portal.client(team.tokens["admin"]) as client:
-        assert client.delete(f"/api/v1/vehicles/{team.vehicle.pk}").status_code == 204
+        assert client.delete(f"/api/v1/vehicles/{team.vehicle.public_id}").status_code == 204
     tasks.trim_rejected()
     assert store.read_latest(team.organization.pk) == {}
     span = store.Range(team.organization.pk, team.vehicle.pk, 0, 2_000_000_000_000_000)
@@ -104,7 +105,7 @@ def test_the_devices_page_shows_a_key_once_and_a_line_that_works(portal: Portal,
     client.get("/devices")
     data = {
         "name": "Shown once",
-        "vehicles": [team.vehicle.pk],
+        "vehicles": [team.vehicle.public_id],
         "csrfmiddlewaretoken": client.cookies["motorpool-csrf"],
     }
     page = client.post("/devices", data=data, headers={"Referer": portal.url})
@@ -118,20 +119,41 @@ def test_the_devices_page_shows_a_key_once_and_a_line_that_works(portal: Portal,
     assert key not in client.get("/devices").text
 
 
-def test_a4_a_number_is_never_another_vehicles_alias(portal: Portal, team: Team) -> None:
+def test_a4_a_number_is_whatever_the_fleet_means_by_it(portal: Portal, team: Team) -> None:
+    other = vehicle_create(organization=team.organization, user=None, name="Other")
+    number = str(other.pk)
+    with portal.client(team.tokens["operator"]) as client:
+        path = f"/api/v1/vehicles/{team.vehicle.public_id}"
+        assert client.get(f"/api/v1/vehicles/{number}").status_code == 404
+        assert client.patch(path, json={"aliases": [number]}).status_code == 200
+        assert client.get(f"/api/v1/vehicles/{number}").json()["name"] == team.vehicle.name
+        assert client.get(f"/api/v1/vehicles/{other.public_id}").json()["name"] == "Other"
+    with portal.client(team.key) as device:
+        row = {"vehicle": number, "time": time.time(), "values": {"engine.rpm": 800}}
+        assert device.post("/api/v1/telemetry", json={"rows": [row]}).json()["readings"] == 1
+    assert list(store.read_latest(team.organization.pk)) == [team.vehicle.pk]
+
+
+def test_a4_no_alias_has_the_form_of_an_id(portal: Portal, team: Team) -> None:
     other = vehicle_create(organization=team.organization, user=None, name="Other")
     with portal.client(team.tokens["operator"]) as client:
-        path = f"/api/v1/vehicles/{team.vehicle.pk}"
-        answer = client.patch(path, json={"aliases": [str(other.pk)]})
-        assert answer.status_code == 422
-        assert "Put letters before it" in answer.json()["detail"]
-        assert client.patch(path, json={"aliases": [f"car-{other.pk}"]}).status_code == 200
-        # One that was given before numbers were refused names nobody, rather than the wrong vehicle.
-        VehicleAlias.objects.create(organization=team.organization, vehicle=team.vehicle, alias=str(other.pk))
-        answer = client.get(f"/api/v1/vehicles/{other.pk}")
+        path = f"/api/v1/vehicles/{team.vehicle.public_id}"
+        for alias in (other.public_id, team.device.public_id, "veh_" + "a" * 26):
+            answer = client.patch(path, json={"aliases": [alias]})
+            assert (answer.status_code, "form of an ID" in answer.json()["detail"]) == (422, True)
+        assert client.patch(path, json={"aliases": ["veh_139", "veh_" + "a" * 27]}).status_code == 200
+
+
+def test_a4_a_vin_that_is_anothers_alias_names_neither(portal: Portal, team: Team) -> None:
+    vin = "1FADP3L97DL000018"
+    other = vehicle_create(organization=team.organization, user=None, name="Other", vin=vin)
+    VehicleAlias.objects.create(organization=team.organization, vehicle=team.vehicle, alias=vin)
+    with portal.client(team.tokens["operator"]) as client:
+        answer = client.get(f"/api/v1/vehicles/{vin}")
         assert (answer.status_code, "names two vehicles" in answer.json()["detail"]) == (409, True)
+        assert client.get(f"/api/v1/vehicles/{other.public_id}").status_code == 200
     with portal.client(team.key) as device:
-        row = {"vehicle": str(other.pk), "time": time.time(), "values": {"engine.rpm": 800}}
+        row = {"vehicle": vin, "time": time.time(), "values": {"engine.rpm": 800}}
         stored = device.post("/api/v1/telemetry", json={"rows": [row]}).json()
         assert (stored["readings"], stored["rejected"][0]["code"]) == (0, "unknown_vehicle")
 
@@ -160,7 +182,7 @@ def test_a5_a_vin_that_no_car_has_is_warned_of(portal: Portal, team: Team) -> No
 
 def test_x12_a_vehicle_has_a_hundred_attributes_at_most(portal: Portal, team: Team) -> None:
     with portal.client(team.tokens["operator"]) as client:
-        path = f"/api/v1/vehicles/{team.vehicle.pk}"
+        path = f"/api/v1/vehicles/{team.vehicle.public_id}"
         assert client.patch(path, json={"attributes": {f"a{n}": n for n in range(101)}}).status_code == 400
         assert client.patch(path, json={"attributes": {"a" * 101: 1}}).status_code == 400
         assert client.patch(path, json={"attributes": {f"a{n}": n for n in range(100)}}).status_code == 200

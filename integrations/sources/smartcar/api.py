@@ -13,11 +13,15 @@ from rest_framework.views import APIView
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
 from fleet.lib.api import NewestFirst, NotFound
+from fleet.lib.fields import PublicId, own_id
+from fleet.lib.public_ids import Kind
 from integrations.sources.smartcar import connecting, polling, processing, selectors
 from integrations.sources.smartcar.models import CloudVehicle, Generation, WebhookEvent
 
 
 class ConnectionOutput(serializers.ModelSerializer[CloudVehicle]):
+    id = own_id(Kind.CONNECTION)
+    vehicle = PublicId(Kind.VEHICLE, source="vehicle_id", read_only=True)
     state = serializers.SerializerMethodField()
     detail = serializers.SerializerMethodField()
     requests_left = serializers.SerializerMethodField()
@@ -108,6 +112,8 @@ class ConnectionSync(APIView):
 
 
 class WebhookOutput(serializers.ModelSerializer[WebhookEvent]):
+    id = own_id(Kind.WEBHOOK_EVENT)
+
     class Meta:
         model = WebhookEvent
         fields = ("id", "event_id", "kind", "state", "detail", "readings", "deliveries", "received_at", "processed_at")

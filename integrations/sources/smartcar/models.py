@@ -9,6 +9,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
 from fleet.accounts.models import Organization, User
+from fleet.lib.public_ids import HasPublicId, Kind
 from vehicles.models import Vehicle
 
 
@@ -78,8 +79,10 @@ class Account(Lease):
         return f"Smartcar account {str(self.user_id)[:8]}"
 
 
-class CloudVehicle(models.Model):
+class CloudVehicle(HasPublicId, models.Model):
     """A vehicle as the maker's cloud has it, tied to a vehicle of the organization."""
+
+    ID_KIND = Kind.CONNECTION
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="smartcar_vehicles")
     account = models.ForeignKey(Account, models.CASCADE, related_name="vehicles")
@@ -151,8 +154,10 @@ class EventState(models.TextChoices):
     FAILED = "failed", "failed"
 
 
-class WebhookEvent(models.Model):
+class WebhookEvent(HasPublicId, models.Model):
     """A delivery as it came, kept before it was answered; the same event again only counts."""
+
+    ID_KIND = Kind.WEBHOOK_EVENT
 
     id = models.BigAutoField(primary_key=True)
     event_id = models.CharField(max_length=80, unique=True)

@@ -11,7 +11,7 @@ urlpatterns = [
     path("connections/arm", views.Arm.as_view(), name="arm-webhook"),
     path("connections/webhooks", views.Webhooks.as_view(), name="webhooks"),
     path("connections/smartcar/return", views.Return.as_view(), name="connect-return"),
-    path("connections/<int:link_id>", views.ConnectionActions.as_view(), name="connection"),
+    path("connections/<conn_id:link_id>", views.ConnectionActions.as_view(), name="connection"),
 ]
 server_urlpatterns = [
     path("api/vehicles", server_api.Vehicles.as_view()),
@@ -19,8 +19,8 @@ server_urlpatterns = [
 ]
 api_urlpatterns = [
     path("connections", api.Connections.as_view()),
-    path("connections/<int:link_id>", api.ConnectionDetail.as_view()),
-    path("connections/<int:link_id>/sync", api.ConnectionSync.as_view()),
+    path("connections/<conn_id:link_id>", api.ConnectionDetail.as_view()),
+    path("connections/<conn_id:link_id>/sync", api.ConnectionSync.as_view()),
     path("webhooks", api.Webhooks.as_view()),
-    path("webhooks/<int:event_id>/replay", api.WebhookReplay.as_view()),
+    path("webhooks/<evt_id:event_id>/replay", api.WebhookReplay.as_view()),
 ]

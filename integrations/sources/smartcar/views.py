@@ -16,7 +16,7 @@ from fleet.accounts.models import Role
 from fleet.accounts.second_factor import is_trusted_staff
 from fleet.lib.api import NotFound
 from fleet.lib.errors import MotorpoolError
-from fleet.lib.ids import id_of
+from fleet.lib.public_ids import Kind, number_of
 from integrations.sources.smartcar import connecting, polling, processing, selectors, services
 from integrations.sources.smartcar.configuration import configuration
 from integrations.sources.smartcar.models import EventState
@@ -185,7 +185,9 @@ class Webhooks(MemberRequired, View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Process one again."""
-        events = selectors.events_of(access(request).organization).filter(pk=id_of(request.POST.get("event", "")))
+        events = selectors.events_of(access(request).organization).filter(
+            pk=number_of(Kind.WEBHOOK_EVENT, request.POST.get("event", ""))
+        )
         if not events.exists():
             raise Http404
         processing.replay(events)

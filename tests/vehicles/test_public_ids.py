@@ -1,0 +1,81 @@
+"""Ids outside the portal: they come back as they went, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import itertools
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.lib.public_ids import Kind, looks_like_id, number_of, public_id
+from tests.conftest import Team
+from tests.portal import Portal
+
+numbers = st.integers(1, 2**63 - 1)
+
+
+@given(st.sampled_from(Kind), numbers)
+def test_a_row_is_found_by_its_id_and_by_no_other_kind_of_id(kind: Kind, number: int) -> None:
+    text = public_id(kind, number)
+    assert number_of(kind, text) == number
+    assert looks_like_id(text)
+    for other in Kind:
+        if other != kind:
+            assert number_of(other, text) == 0
+            assert number_of(other, f"{other}_{text.partition('_')[2]}") == 0
+
+
+@given(st.sampled_from(Kind), st.text(max_size=40) | st.from_regex(r"[a-z]{2,8}_[a-z2-7]{26}", fullmatch=True))
+def test_whatever_else_is_no_id(kind: Kind, text: str) -> None:
+    assert number_of(kind, text) == 0
+
+
+@given(numbers, st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"), st.integers(0, 25))
+def test_an_id_is_written_in_one_way(number: int, character: str, place: int) -> None:
+    text = public_id(Kind.VEHICLE, number)
+    place += len("veh_")
+    changed = text[:place] + character + text[place + 1 :]
+    assert number_of(Kind.VEHICLE, changed) == (number if changed == text else 0)
+    assert number_of(Kind.VEHICLE, text.upper()) == 0
+
+
+def test_ids_of_neighbours_have_nothing_in_common() -> None:
+    texts = [public_id(Kind.VEHICLE, number) for number in range(1, 1_001)]
+    assert len(set(texts)) == 1_000
+    alike = [sum(a == b for a, b in zip(one[4:], two[4:], strict=True)) for one, two in itertools.pairwise(texts)]
+    assert max(alike) < 13  # of 26 characters; by chance it is one
+
+
+LISTS = (
+    "vehicles", "devices", "alert-rules", "channels", "geofences", "members", "tokens", "audit", "vehicles/latest",
+)  # fmt: skip
+
+
+def _ids(body: object) -> list[object]:
+    if isinstance(body, dict):
+        own = [value for name, value in body.items() if name == "id"]
+        return own + [found for value in body.values() for found in _ids(value)]
+    return [found for value in body for found in _ids(value)] if isinstance(body, list) else []
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_no_list_of_the_api_shows_a_number(portal: Portal, team: Team, path: str) -> None:
+    with portal.client(team.tokens["admin"]) as client:
+        _fill(client)
+        found = _ids(client.get(f"/api/v1/{path}").json())
+    assert found
+    assert all(isinstance(each, str) and looks_like_id(each) for each in found), found
+
+
+def _fill(client: httpx.Client) -> None:
+    place = {"type": "Point", "coordinates": [5.1, 52.1]}
+    fence = client.post("/api/v1/geofences", json={"name": "Depot", "geometry": place, "radius": 100}).json()["id"]
+    condition = {"geofence": fence, "event": "enter"}
+    channel = client.post("/api/v1/channels", json={"kind": "push", "name": "Mine"}).json()["id"]
+    rule = {"name": "Arrived", "condition": condition, "channels": [channel]}
+    answer = client.post("/api/v1/alert-rules", json=rule)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["condition"] == condition
+    assert client.get(f"/api/v1/alert-rules/{answer.json()['id']}").json()["channels"] == [channel]
