@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests wait for servers much of their time: two workers for a core.
+WORKERS ?= $(shell echo $$(($$(nproc) * 2)))
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 # An environment whose interpreter this user cannot run (made by another user, or by a Python that is gone) is made anew.
 ifneq ($(wildcard $(VENV)),)
@@ -23,7 +25,7 @@ run: $(VENV)/.base  ## an empty portal; its first visitor creates the first orga
 	@exec $(BIN)/python -m fleet.embedded run
 
 test: $(VENV)/.dev  ## all tests but the long ones
-	@exec $(BIN)/python -m fleet.embedded exec -- $(BIN)/python -m pytest -m "not long" -n auto $(ARGS)
+	@PASSWORD_ROUNDS=4 exec $(BIN)/python -m fleet.embedded exec -- $(BIN)/python -m pytest -m "not long" -n $(WORKERS) $(ARGS)
 
 test-long: $(VENV)/.dev  ## the long ones: large Hypothesis runs, kills, soaks
 	@exec $(BIN)/python -m fleet.embedded exec -- $(BIN)/python -m pytest -m long $(ARGS)

@@ -72,10 +72,7 @@ class Bench:
     def bulk_requests(self) -> list[bytes]:
         """The bulk's requests, at times that were not used yet."""
         start = self._advance(data.FRAMES * 0.1)
-        return [
-            data.post(self.portal.key, vehicle, data.frames(start, data.FRAMES, vehicle))
-            for vehicle in self.portal.vehicles
-        ]
+        return [data.post(self.portal.key, v, data.frames(start, data.FRAMES, v)) for v in self.portal.vehicles]
 
     def _advance(self, seconds: float) -> float:
         self.start += seconds + 1

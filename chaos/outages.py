@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -26,7 +26,7 @@ PARTITIONS = 8
 RETIRE = "import django; django.setup(); from telemetry import retention; retention.apply()"
 
 
-def redis_faults(seconds: float, say: Callable[[str], None]) -> list[Report]:
+def redis_faults(seconds: float, wanted: Sequence[str], say: Callable[[str], None]) -> list[Report]:
     """Ingest goes on as if nothing were; the sinks' work is done within a minute of Redis' return."""
     reports = []
     with running_world() as world:
@@ -38,6 +38,8 @@ def redis_faults(seconds: float, say: Callable[[str], None]) -> list[Report]:
             time.sleep(seconds)
             quiet = p99(probe.between(begun, probe.now()))
             for name, begin, end in _redis_faults(world):
+                if name not in wanted:
+                    continue
                 say(f"redis {name} for {seconds:.0f} s")
                 begun = probe.now()
                 begin()

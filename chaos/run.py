@@ -25,7 +25,11 @@ SABOTAGES = {
     "merge_removed": ["web", "postgres"],
     "progress_before_work": ["worker"],
 }
-SHORT = {"readings": 60_000, "kills": 6, "only": "kills"}
+SHORT = {
+    "readings": 40_000, "kills": 5, "sabotage_readings": 20_000, "sabotage_kills": 4, "outage": 16,
+    "only": "kills,sabotage,redis", "variants": "merge_removed,ack_before_commit", "redis": "stopped",
+}  # fmt: skip
+"""About two minutes: a few kills, two sabotages that must be noticed, and Redis away."""
 
 
 def main() -> None:
@@ -35,9 +39,12 @@ def main() -> None:
     parser.add_argument("--readings", type=int, default=1_000_000)
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--outage", type=float, default=60, help="seconds of an outage of PostgreSQL")
+    parser.add_argument("--sabotage-readings", type=int, default=60_000)
+    parser.add_argument("--sabotage-kills", type=int, default=8)
+    parser.add_argument("--redis", default="stopped,frozen,flushed,full", help="faults of Redis to try")
     parser.add_argument("--variants", default=",".join(SABOTAGES), help="sabotages to try")
     parser.add_argument("--only", default="kills,sabotage,collectors,webhooks,redis,postgres,overload,partitions")
-    parser.add_argument("--short", action="store_true", help="a few kills, in a minute or two")
+    parser.add_argument("--short", action="store_true", help="a little of everything, in about two minutes")
     options = parser.parse_args()
     if options.short:
         vars(options).update(SHORT)
@@ -65,13 +72,13 @@ def _parts(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str,
     return {
         "kills": lambda: [_killed("none", options.seed, options.readings, options.kills, EVERYTHING, say)],
         "sabotage": lambda: [
-            _killed(variant, options.seed, 60_000, 8, faults, say)
+            _killed(variant, options.seed, options.sabotage_readings, options.sabotage_kills, faults, say)
             for variant, faults in SABOTAGES.items()
             if variant in options.variants.split(",")
         ],
         "collectors": lambda: [collectors.run(options.seed, options.readings, options.kills, say)],
         "webhooks": lambda: webhooks.run(say),
-        "redis": lambda: outages.redis_faults(options.outage / 2, say),
+        "redis": lambda: outages.redis_faults(options.outage / 2, options.redis.split(","), say),
         "postgres": lambda: outages.postgres_faults(options.outage, say),
         "overload": lambda: outages.overload(options.outage / 2, say),
         "partitions": lambda: outages.partitions(options.outage / 3, say),

@@ -180,6 +180,11 @@ def email(name: str = "EMAIL_URL") -> dict[str, Any]:
     return {**found, "EMAIL_TIMEOUT": MAIL_SECONDS}
 
 
+def reaches_people(mail: dict[str, Any]) -> bool:
+    """Whether e-mail settings send mail, instead of writing it to a log or a folder."""
+    return "anymail" in mail["EMAIL_BACKEND"] or "smtp" in mail["EMAIL_BACKEND"]
+
+
 def alert_addresses() -> list[str]:
     """``ALERT_EMAIL_TO``, unless ``ENABLE_EMAIL_ALERTS`` is off: whom the first organization's alerts go to."""
     return [address.lower() for address in words("ALERT_EMAIL_TO")] if flag("ENABLE_EMAIL_ALERTS", True) else []

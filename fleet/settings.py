@@ -136,7 +136,8 @@ CACHES = {
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["fleet.accounts.backends.LimitedBackend"]
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.BCryptSHA256PasswordHasher"]
+PASSWORD_HASHERS = ["fleet.accounts.hashers.PasswordHasher"]
+PASSWORD_ROUNDS = env.number("PASSWORD_ROUNDS", 12, 12 if HTTPS else 4, 16)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -146,7 +147,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ACCOUNT_ADAPTER = "fleet.accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email", "username"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "username", "password1*"]
-ACCOUNT_EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", ("mandatory", "optional", "none"))
+_MAIL = env.email()
+_CONFIRM = "mandatory" if env.reaches_people(_MAIL) else "optional"
+ACCOUNT_EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", _CONFIRM, ("mandatory", "optional", "none"))
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Motorpool] "
@@ -175,7 +178,7 @@ DEVICE_KEY_KNOWN = "vehicles.services.device_key_known"
 SIGNUP_OPEN = env.flag("SIGNUP_OPEN", True)
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
-globals().update(env.email())
+globals().update(_MAIL)
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"Motorpool <motorpool@{urlsplit(BASE_URL).hostname}>")
 
 # --- Integrations -----------------------------------------------------------------------------------------

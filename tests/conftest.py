@@ -7,6 +7,7 @@ no order matters.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import itertools
 import os
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
+from pytest_django.plugin import blocking_manager_key
 
 from tests.parallel import WORKER
 from tests.portal import Portal, running_portal
@@ -45,16 +48,33 @@ class Team:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _database(django_db_blocker: Any) -> Iterator[None]:
+def _database(django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One migrated database for the whole run: committed, so that other processes see it too."""
     with django_db_blocker.unblock():
         if WORKER:
-            connection.settings_dict["TEST"]["NAME"] = f"test_{connection.settings_dict['NAME']}_{WORKER}"
+            test = connection.settings_dict["TEST"]
+            name = f"test_{connection.settings_dict['NAME']}"
+            test["NAME"] = f"{name}_template"
+            _make_once(tmp_path_factory.getbasetemp().parent / "template")
+            test["TEMPLATE"], test["NAME"] = test["NAME"], f"{name}_{WORKER}"
         made = setup_databases(verbosity=0, interactive=False)
         call_command("collectstatic", verbosity=0, interactive=False)
         yield
         connection.close()
         teardown_databases(made, verbosity=0)
+
+
+def _make_once(mark: Path) -> None:
+    """Migrate the database that every worker copies: the first one does, and the others wait for it."""
+    with mark.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not mark.exists():
+            name = connection.settings_dict["NAME"]
+            setup_databases(verbosity=0, interactive=False)
+            connection.close()
+            connection.close_pool()  # type: ignore[attr-defined]
+            settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = name
+            mark.touch()
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +167,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where every program is required (`MOTORPOOL_REQUIRE_PROGRAMS`), a missing one is a failure."""
+    if session.config.pluginmanager.has_plugin("dsession"):
+        with session.config.stash[blocking_manager_key].unblock(), connection.creation._nodb_cursor() as cursor:
+            cursor.execute(f'DROP DATABASE IF EXISTS "test_{connection.settings_dict["NAME"]}_template"')
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("MOTORPOOL_REQUIRE_PROGRAMS") and _missing(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -31,12 +31,28 @@ if WORKER:
     os.environ["STATIC_ROOT"] = os.path.join(os.environ.get("STATIC_ROOT", "staticfiles"), WORKER)
 
 
+DIALOGUES = "collector/tests/test_obd_dialogues"
+FIRST = (
+    "tests/browser/", DIALOGUES, "tests/operations/test_operations", "tests/operations/test_web_process", "tests/accounts/",
+    "tests/operations/test_deployment", "tests/collector/test_obd", "tests/alerts/test_rules",
+)  # fmt: skip
+"""What takes longest begins first, so that no worker is left with it at the end."""
+
+
 class Scheduling(LoadScopeScheduling):
     """By module, and by folder where a whole demo is shared."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(DIALOGUES):
+            return nodeid  # they share nothing, and wait for an adapter most of the time
         module = nodeid.split("::", 1)[0]
         return "tests/browser" if module.startswith("tests/browser/") else module
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes longest first, in whatever order the rest is."""
+    items.sort(key=lambda item: next((i for i, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST)))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -22,6 +22,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         secret = request.session.get(INVITATION_KEY, "")
         return bool(settings.SIGNUP_OPEN) or bool(secret and find_invitation(secret))
 
+    def get_login_stages(self) -> list[str]:
+        """Allauth's steps, with our own for addresses."""
+        own = {"allauth.account.stages.EmailVerificationStage": "fleet.accounts.stages.ConfirmationStage"}
+        return [own.get(stage, stage) for stage in super().get_login_stages()]
+
     def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
         """Record the sign-in once it is complete."""
         audit("user.signed_in", user=user, target=user, request=request)

@@ -24,6 +24,7 @@ from fleet.accounts.access import access, find_access
 from fleet.accounts.authentication import REALM, NotAuthenticated
 from fleet.accounts.models import ApiToken, AuditEvent, Role, User
 from fleet.accounts.services import audit, token_create, token_revoke
+from fleet.accounts.stages import awaits_confirmation
 from fleet.lib.api import NO_STORE, NewestFirst, NotFound, StrictJSONParser
 from fleet.lib.fields import Name, PublicId, own_id
 from fleet.lib.public_ids import Kind
@@ -70,7 +71,7 @@ class TokenObtain(_Public):
         user = authenticate(request._request, password=given["password"], **{kind: login})
         if getattr(request._request, "too_many_failures", False):
             raise TooManyFailedSignIns
-        if not isinstance(user, User) or not user.is_active:
+        if not isinstance(user, User) or not user.is_active or awaits_confirmation(user):
             raise NotAuthenticated("The name or the password is wrong.")
         _check_otp(request, user, given.get("otp", ""))
         if "organization" not in given and user.memberships.count() > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django.core import signing
 from django.db import connection, transaction
 from django.http import HttpRequest
@@ -70,6 +71,7 @@ def setup_complete(*, token: str, name: str, email: str, password: str, request:
     if not setup_token_valid(token):
         return None
     user = User.objects.create_user(email=email, password=password, is_staff=True, is_superuser=True)
+    EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)  # by the set-up link
     organization_create(name=name, owner=user, request=request)
     return user
 

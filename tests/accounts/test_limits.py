@@ -134,7 +134,7 @@ def test_the_counter_begins_anew_each_minute(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_staff_need_a_second_factor_where_it_is_asked_for() -> None:
     code = (
-        "import os; os.environ.update(BASE_URL='https://fleet.example.com', ALLOWED_HOSTS='fleet.example.com', TRUSTED_PROXY_COUNT='1');"
+        "import os; os.environ.update(BASE_URL='https://fleet.example.com', ALLOWED_HOSTS='fleet.example.com', TRUSTED_PROXY_COUNT='1', PASSWORD_ROUNDS='12');"
         "import django; django.setup(); from django.conf import settings; print(settings.STAFF_MFA)"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -28,8 +28,6 @@ from tests.conftest import Team, make_team
 from tests.portal import Portal, free_port
 from tests.test_tenancy import sign_in
 
-MANY = 10_000
-
 
 @pytest.fixture(autouse=True)
 def _nothing_waits(team: Team) -> None:
@@ -163,11 +161,12 @@ def test_strangers_addresses_are_asked_first(team: Team, portal: Portal, mail: M
     assert telling.recipients_of(Channel.objects.get(pk=channel.pk)) == ["new@example.org"]
 
 
-def test_ten_thousand_at_once_are_few_mails_that_name_them_all(team: Team, mail: Mailbox) -> None:
+@pytest.mark.parametrize("many", [2_000, pytest.param(10_000, marks=pytest.mark.long)])
+def test_thousands_at_once_are_few_mails_that_name_them_all(team: Team, mail: Mailbox, many: int) -> None:
     rule = make_rule(team, channels=[email_channel(team, "boss@example.org")])
     alerts = raise_alerts(team, rule, 10)
     assert delivering.deliver() == 1
-    alerts += raise_alerts(team, rule, MANY)
+    alerts += raise_alerts(team, rule, many)
     started = time.monotonic()
     for hour in range(2):
         for _ in range(30):
@@ -184,8 +183,8 @@ def test_ten_thousand_at_once_are_few_mails_that_name_them_all(team: Team, mail:
         for part in m.walk()
         if part.get_content_type() == "text/plain"
     )
-    assert sum(f"Car {i}" in named for i in (0, 17, 999, 5_432, MANY - 1)) == 5
-    assert named.count("Car ") >= MANY
+    assert sum(f"Car {i}" in named for i in (0, 17, 999, many // 2, many - 1)) == 5
+    assert named.count("Car ") >= many
     told = Delivery.objects.filter(organization=team.organization, alert__in=[a.pk for a in alerts])
     assert set(told.values_list("state", flat=True)) == {"sent"}
 

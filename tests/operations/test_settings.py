@@ -59,6 +59,10 @@ def test_a_good_configuration_boots() -> None:
         ({"ACCESS_TOKEN_EXPIRE_MINUTES": "soon"}, "ACCESS_TOKEN_EXPIRE_MINUTES"),
         ({"SECRET_KEY_FILE": "/no/such/file"}, "SECRET_KEY_FILE"),
         ({"EMAIL_URL": "pigeon://x"}, "EMAIL_URL"),
+        (
+            {"PASSWORD_ROUNDS": "11", "BASE_URL": "https://fleet.example.com", "TRUSTED_PROXY_COUNT": "1"},
+            "PASSWORD_ROUNDS",
+        ),
     ],
 )
 def test_a_bad_one_is_refused_in_one_line(changes: dict[str, str], word: str) -> None:

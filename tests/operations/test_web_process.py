@@ -16,8 +16,9 @@ from django.db import connection
 
 from fleet.accounts import limits
 from fleet.lib.mail import LoggedBackend
+from tests.browser.demo import mail_server
 from tests.conftest import Team
-from tests.portal import NO_TLS, Portal, running_portal
+from tests.portal import NO_TLS, Portal, eventually, running_portal
 from tests.test_tenancy import sign_in
 
 
@@ -134,6 +135,41 @@ def test_x17_a_password_is_not_guessed_at_the_deletion_of_an_account(portal: Por
         browser.post("/account", data=form, headers={"Referer": portal.url})
         assert "Too many" in browser.get("/account").text
     assert type(team.users["viewer"]).objects.filter(pk=team.users["viewer"].pk).exists()
+
+
+def test_x17_sign_up_does_not_tell_whether_an_address_has_an_account(team: Team, tmp_path: Path) -> None:
+    fresh = f"fresh-{time.time_ns()}@example.com"
+    taken = team.users["viewer"].email
+    with (
+        mail_server() as (mailbox, port),
+        running_portal(tmp_path, EMAIL_URL=f"smtp://127.0.0.1:{port}") as open_portal,
+    ):
+        answers = {}
+        for email in (fresh, taken):
+            with open_portal.client() as client:
+                client.get("/accounts/signup/")
+                form = {
+                    "email": email,
+                    "password1": "correct horse stapler",
+                    "csrfmiddlewaretoken": client.cookies["motorpool-csrf"],
+                }
+                answer = client.post("/accounts/signup/", data=form, headers={"Referer": open_portal.url})
+                page = client.get(answer.headers["Location"]).text.replace(email, "…")
+                signed_in = client.get("/account").status_code == 200
+                token = client.post("/api/v1/auth/token", json={"email": email, "password": "correct horse stapler"})
+                answers[email] = (
+                    answer.status_code,
+                    answer.headers["Location"],
+                    signed_in,
+                    token.status_code,
+                    token.json(),
+                )
+                assert "confirm" in page.lower() or "verif" in page.lower()
+        assert answers[fresh] == answers[taken]
+        assert answers[fresh][2:4] == (False, 401)
+        eventually(lambda: {message["To"] for message in mailbox.messages} == {fresh, taken})
+        # Whom an administrator made, and who has no address to confirm, signs in as before.
+        assert sign_in(open_portal, taken, team.password).get("/account").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["Acme\nBcc: x@example.com", "\u200b", "A\x00b"])
