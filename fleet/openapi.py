@@ -55,6 +55,19 @@ _COMMON = {
     "session": {"type": "string"},
 }
 _SCHEMAS = {
+    "Error": {
+        "type": "object",
+        "required": ["detail", "code"],
+        "properties": {
+            "detail": {"type": "string", "description": "What is wrong, and what to do about it."},
+            "code": {"type": "string", "description": "The kind of error, for programs."},
+            "errors": {
+                "type": "object",
+                "description": "What is wrong, by field.",
+                "additionalProperties": {"type": "array", "items": {"type": "string"}},
+            },
+        },
+    },
     "Telemetry": {
         "type": "object",
         "properties": {

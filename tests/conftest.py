@@ -57,19 +57,21 @@ def _database(django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) 
             test["NAME"] = f"{name}_template"
             _make_once(tmp_path_factory.getbasetemp().parent / "template")
             test["TEMPLATE"], test["NAME"] = test["NAME"], f"{name}_{WORKER}"
+        else:
+            call_command("collectstatic", verbosity=0, interactive=False)
         made = setup_databases(verbosity=0, interactive=False)
-        call_command("collectstatic", verbosity=0, interactive=False)
         yield
         connection.close()
         teardown_databases(made, verbosity=0)
 
 
 def _make_once(mark: Path) -> None:
-    """Migrate the database that every worker copies: the first one does, and the others wait for it."""
+    """Migrate the database that every worker copies, and collect static files: the first one does, the others wait."""
     with mark.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not mark.exists():
             name = connection.settings_dict["NAME"]
+            call_command("collectstatic", verbosity=0, interactive=False)
             setup_databases(verbosity=0, interactive=False)
             connection.close()
             connection.close_pool()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Tests on every core: each worker process has a database, a Redis database and a static folder of its own.
+"""Tests on every core: each worker process has a database and a Redis database of its own.
 
 Loaded before the settings are (``-p tests.parallel``), since they are read from the environment. The tests of a module
 run in one worker, and so do all tests of the browser: what they share is started once.
@@ -28,7 +28,6 @@ def _redis_of(url: str, number: int) -> str:
 
 if WORKER:
     os.environ["REDIS_URL"] = _redis_of(os.environ["REDIS_URL"], int(WORKER.removeprefix("gw")) + 1)
-    os.environ["STATIC_ROOT"] = os.path.join(os.environ.get("STATIC_ROOT", "staticfiles"), WORKER)
 
 
 DIALOGUES = "collector/tests/test_obd_dialogues"

@@ -120,6 +120,8 @@ def test_the_open_page_hears_of_it(portal: Portal, team: Team, strangers: Team) 
         hot(portal, team, (0.5, 115))
         evaluate()
         told = json.loads(mine.recv(timeout=5))
+        while told["type"] == "heartbeat":
+            told = json.loads(mine.recv(timeout=5))
         assert (told["type"], told["alert"]["rule_name"], told["alert"]["state"]) == ("alert", "Hot", "open")
         try:
             other = json.loads(theirs.recv(timeout=1))

@@ -38,8 +38,7 @@ def test_a_torque_recording_moves_the_page(
         seen: set[str] = set()
 
         def moves() -> bool:
-            cell = page.locator('[data-signal="engine.intake_temp"] td').nth(1)
-            seen.add(cell.inner_text() if cell.count() else "")
+            seen.add(" ".join(page.locator("tr[data-signal] td:nth-of-type(2)").all_inner_texts()))
             return len(seen) >= 4
 
         eventually(moves, 45)

@@ -138,7 +138,7 @@ def test_backup_restore_into_an_empty_database_and_sign_in(portal: Portal, team:
             cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def test_a_damaged_archive_leaves_nothing_behind(tmp_path: Path, portal: Portal) -> None:
+def test_a_damaged_archive_leaves_nothing_behind(tmp_path: Path, portal: Portal, team: Team) -> None:
     import zipfile
 
     archive, damaged = tmp_path / "good.zip", tmp_path / "bad.zip"

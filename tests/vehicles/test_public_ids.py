@@ -6,7 +6,7 @@ import itertools
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.lib.public_ids import Kind, looks_like_id, number_of, public_id
@@ -16,6 +16,7 @@ from tests.portal import Portal
 numbers = st.integers(1, 2**63 - 1)
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.sampled_from(Kind), numbers)
 def test_a_row_is_found_by_its_id_and_by_no_other_kind_of_id(kind: Kind, number: int) -> None:
     text = public_id(kind, number)
@@ -27,11 +28,13 @@ def test_a_row_is_found_by_its_id_and_by_no_other_kind_of_id(kind: Kind, number:
             assert number_of(other, f"{other}_{text.partition('_')[2]}") == 0
 
 
+@settings(deadline=None)
 @given(st.sampled_from(Kind), st.text(max_size=40) | st.from_regex(r"[a-z]{2,8}_[a-z2-7]{26}", fullmatch=True))
 def test_whatever_else_is_no_id(kind: Kind, text: str) -> None:
     assert number_of(kind, text) == 0
 
 
+@settings(deadline=None)
 @given(numbers, st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"), st.integers(0, 25))
 def test_an_id_is_written_in_one_way(number: int, character: str, place: int) -> None:
     text = public_id(Kind.VEHICLE, number)
