@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests wait for servers some of their time: two workers for a core.
-WORKERS ?= $(shell echo $$(($$(nproc) * 2)))
+# Tests wait for servers some of their time: three workers for two cores.
+WORKERS ?= $(shell echo $$((($$(nproc) * 3 + 1) / 2)))
 # Portals, workers and tests are many processes of the same code: it is compiled once, whatever the caller's environment.
 export PYTHONDONTWRITEBYTECODE :=
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)

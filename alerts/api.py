@@ -9,7 +9,6 @@ from typing import Any
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, serializers, status
-from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,8 +19,8 @@ from alerts.access import find_alert
 from alerts.models import Alert, AlertEvent, Severity
 from fleet.accounts.access import access
 from fleet.accounts.models import Organization, Role
-from fleet.lib.api import NotFound, parse_time, rfc3339
-from fleet.lib.fields import PublicId, own_id
+from fleet.lib.api import BoundedPages, NotFound, choice_of, parse_time, rfc3339
+from fleet.lib.fields import Moment, PublicId, StrictSerializer, own_id
 from fleet.lib.public_ids import Kind, number_of
 from vehicles.access import find_vehicle
 
@@ -60,12 +59,9 @@ class EventOutput(serializers.ModelSerializer[AlertEvent]):
         fields = ("id", "at", "kind", "user", "words")
 
 
-class NewestOpened(CursorPagination):
+class NewestOpened(BoundedPages, CursorPagination):
     """By the time at which they opened."""
 
-    page_size = 100
-    page_size_query_param = "page_size"
-    max_page_size = 500
     ordering = ("-opened_at", "-id")
 
     def decode_cursor(self, request: Any) -> Any:
@@ -85,10 +81,7 @@ def chosen(organization: Organization, query: Any) -> Any:
     Raises:
         ValidationError, NotFound: it cannot be understood, or names a vehicle of nobody here.
     """
-    state = query.get("state", "")
-    if state and state not in STATES:
-        raise serializers.ValidationError({"state": [f"One of {', '.join(STATES)}."]})
-    alerts = organization.alerts.in_state(state).select_related("vehicle")
+    alerts = organization.alerts.in_state(choice_of(query, "state", STATES)).select_related("vehicle")
     if query.get("vehicle"):
         alerts = alerts.filter(vehicle=find_vehicle(organization, query["vehicle"]))
     if query.get("rule"):
@@ -96,10 +89,9 @@ def chosen(organization: Organization, query: Any) -> Any:
         if not rule_id:
             raise serializers.ValidationError({"rule": ["The ID of a rule."]})
         alerts = alerts.filter(rule_id=rule_id)
-    if query.get("severity"):
-        if query["severity"] not in Severity.values:
-            raise serializers.ValidationError({"severity": [f"One of {', '.join(Severity.values)}."]})
-        alerts = alerts.filter(severity=query["severity"])
+    severity = choice_of(query, "severity", Severity.values)
+    if severity:
+        alerts = alerts.filter(severity=severity)
     if query.get("search"):
         alerts = alerts.filter(rule_name__icontains=query["search"][:100]) | alerts.filter(
             vehicle__name__icontains=query["search"][:100]
@@ -120,15 +112,17 @@ class Alerts(generics.GenericAPIView[Alert]):
 
     @extend_schema(
         parameters=[
-            OpenApiParameter(name, str)
-            for name in ("state", "vehicle", "rule", "severity", "search", "from", "to", "download")
+            OpenApiParameter("state", str, enum=("", *STATES)),
+            OpenApiParameter("severity", str, enum=("", *Severity.values)),
+            OpenApiParameter("download", str, enum=("", "csv")),
+            *(OpenApiParameter(name, str) for name in ("vehicle", "rule", "search", "from", "to")),
         ],
-        responses=AlertOutput(many=True),
+        responses={(200, "application/json"): AlertOutput(many=True), (200, "text/csv"): str},
     )
     def get(self, request: Request) -> Any:
         """A page of alerts; with ``download=csv`` all of them as CSV."""
         alerts = chosen(access(request).organization, request.query_params)
-        if request.query_params.get("download") == "csv":
+        if choice_of(request.query_params, "download", ("csv",)):
             return as_csv(alerts)
         page = self.paginate_queryset(alerts)
         return self.get_paginated_response(AlertOutput(page, many=True).data)
@@ -150,7 +144,9 @@ def as_csv(alerts: Any) -> HttpResponse:
         ValidationError: they are more than `MOST_DOWNLOADED`.
     """
     if alerts.order_by()[: MOST_DOWNLOADED + 1].count() > MOST_DOWNLOADED:
-        raise ValidationError({"download": [f"These are more than {MOST_DOWNLOADED} alerts: choose a shorter time."]})
+        raise serializers.ValidationError(
+            {"download": [f"These are more than {MOST_DOWNLOADED} alerts: choose a shorter time."]}
+        )
     response = HttpResponse("".join(_rows_of_csv(alerts)), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="alerts.csv"'
     return response
@@ -220,7 +216,7 @@ class Acknowledge(_Action):
 class Resolve(_Action):
     """It is settled."""
 
-    class Input(serializers.Serializer[Any]):
+    class Input(StrictSerializer):
         words = serializers.CharField(required=False, allow_blank=True, max_length=2_000)
 
     @extend_schema(request=Input, responses=AlertOutput)
@@ -236,8 +232,8 @@ class Resolve(_Action):
 class Snooze(_Action):
     """Later."""
 
-    class Input(serializers.Serializer[Any]):
-        until = serializers.CharField()
+    class Input(StrictSerializer):
+        until = Moment()
 
     @extend_schema(request=Input, responses=AlertOutput)
     def post(self, request: Request, alert: int) -> Response:
@@ -245,15 +241,14 @@ class Snooze(_Action):
         data = self.Input(data=request.data)
         data.is_valid(raise_exception=True)
         found = access(request)
-        until = parse_time(data.validated_data["until"], "until")
-        row = handling.snooze(alert=find_alert(found.organization, alert), user=found.user, until=until)
+        row = handling.snooze(alert=find_alert(found.organization, alert), user=found.user, **data.validated_data)
         return Response(AlertOutput(row).data)
 
 
 class Assign(_Action):
     """Whose it is."""
 
-    class Input(serializers.Serializer[Any]):
+    class Input(StrictSerializer):
         user = PublicId(Kind.USER, allow_null=True)
 
     @extend_schema(request=Input, responses=AlertOutput)
@@ -274,7 +269,7 @@ class Assign(_Action):
 class Comments(_Action):
     """What people say of it."""
 
-    class Input(serializers.Serializer[Any]):
+    class Input(StrictSerializer):
         words = serializers.CharField(max_length=2_000)
 
     @extend_schema(request=Input, responses={201: EventOutput})

@@ -1,4 +1,4 @@
-"""API of channels, geofences and push subscriptions."""
+"""API of channels and push subscriptions."""
 
 from __future__ import annotations
 
@@ -12,41 +12,55 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from alerts import by_hand, starter
-from alerts.access import find_channel, find_fence
-from alerts.models import Channel, ChannelKind, Delivery, Geofence, Severity
-from alerts.services import channel_delete, channel_save, fence_delete, fence_save
+from alerts.access import find_channel
+from alerts.models import Channel, ChannelKind, Delivery, Severity
+from alerts.services import channel_delete, channel_save
 from alerts.wire import DAYS, BadCondition, minute_of
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
-from fleet.lib.fields import Name, own_id
+from fleet.lib.fields import Name, PublicId, StrictSerializer
 from fleet.lib.public_ids import Kind
 
 PUSH = "integrations.channels.push"
 
 
-class Quiet(serializers.Serializer[Any]):
+class Quiet(StrictSerializer):
     """Quiet hours in the organization's time zone."""
 
     to = serializers.CharField()
     days = serializers.ListField(child=serializers.ChoiceField(DAYS), required=False)
-    passes = serializers.ListField(child=serializers.CharField(), required=False, help_text="Severities.")
-
-    def validate_passes(self, value: list[str]) -> list[str]:
-        if not set(value) <= set(Severity.values):
-            raise serializers.ValidationError(f"A list of {', '.join(Severity.values)}.")
-        return value
+    passes = serializers.ListField(child=serializers.ChoiceField(Severity.choices), required=False)
 
     def get_fields(self) -> Any:
         return {"from": serializers.CharField(), **super().get_fields()}
 
 
-class ChannelInput(serializers.Serializer[Any]):
+class ChannelInput(StrictSerializer):
     """What a client may set of a channel."""
 
     kind = serializers.ChoiceField(ChannelKind.choices)
     name = Name(max_length=100)
     config = serializers.DictField(required=False)
     quiet = Quiet(required=False, allow_null=True)
+
+
+class RecipientOutput(serializers.Serializer[Any]):
+    """An address that a channel writes to."""
+
+    address = serializers.CharField()
+    confirmed = serializers.BooleanField()
+    unsubscribed = serializers.BooleanField()
+
+
+class ChannelOutput(ChannelInput):
+    """A channel as the API shows it."""
+
+    id = PublicId(Kind.CHANNEL)
+    disabled_at = serializers.DateTimeField(allow_null=True)
+    disabled_because = serializers.CharField()
+    recipients = RecipientOutput(many=True)
+    created_at = serializers.DateTimeField()
+    secret = serializers.CharField(required=False, help_text="What signs a webhook's messages, shown this once.")
 
 
 def fields_of(data: dict[str, Any]) -> dict[str, Any]:
@@ -101,13 +115,13 @@ class Channels(generics.GenericAPIView[Channel]):
     def get_queryset(self) -> Any:
         return access(self.request).organization.channels.prefetch_related("recipients")
 
-    @extend_schema(responses=ChannelInput(many=True))
+    @extend_schema(responses=ChannelOutput(many=True))
     def get(self, request: Request) -> Response:
         """A page of channels."""
         page = self.paginate_queryset(self.get_queryset())
         return self.get_paginated_response([shape(channel) for channel in page or ()])
 
-    @extend_schema(request=ChannelInput, responses={201: ChannelInput})
+    @extend_schema(request=ChannelInput, responses={201: ChannelOutput})
     def post(self, request: Request) -> Response:
         """A new channel; a webhook's secret is in this answer alone."""
         data = ChannelInput(data=request.data)
@@ -125,12 +139,12 @@ class ChannelDetail(APIView):
 
     roles = {"GET": Role.OPERATOR, "PATCH": Role.OPERATOR, "DELETE": Role.OPERATOR}
 
-    @extend_schema(responses=ChannelInput)
+    @extend_schema(responses=ChannelOutput)
     def get(self, request: Request, channel: int) -> Response:
         """The channel."""
         return Response(shape(find_channel(access(request).organization, channel)))
 
-    @extend_schema(request=ChannelInput(partial=True), responses=ChannelInput)
+    @extend_schema(request=ChannelInput(partial=True), responses=ChannelOutput)
     def patch(self, request: Request, channel: int) -> Response:
         """Change some of it, and enable it again."""
         found = access(request)
@@ -175,80 +189,6 @@ def _test(row: Delivery) -> dict[str, str]:
     return {"id": str(row.pk), "state": row.state, "words": row.words, "recipient": row.recipient}
 
 
-class FenceInput(serializers.ModelSerializer[Geofence]):
-    """A geofence: a GeoJSON geometry; a Point or a LineString has a radius in metres."""
-
-    id = own_id(Kind.GEOFENCE)
-    name = Name(max_length=100)
-
-    class Meta:
-        model = Geofence
-        fields = ("id", "name", "geometry", "radius", "created_at", "updated_at")
-        read_only_fields = ("id", "created_at", "updated_at")
-
-    def validate_geometry(self, value: Any) -> Any:
-        """A Feature counts by its geometry."""
-        found = value.get("geometry") if isinstance(value, dict) and value.get("type") == "Feature" else value
-        if not isinstance(found, dict):
-            raise serializers.ValidationError("A GeoJSON geometry is an object.")
-        return found
-
-
-class Fences(generics.GenericAPIView[Geofence]):
-    """The organization's geofences."""
-
-    roles = {"POST": Role.OPERATOR}
-    queryset = Geofence.objects.none()
-    serializer_class = FenceInput
-
-    def get_queryset(self) -> Any:
-        return access(self.request).organization.geofences.all()
-
-    @extend_schema(responses=FenceInput(many=True))
-    def get(self, request: Request) -> Response:
-        """A page of geofences."""
-        page = self.paginate_queryset(self.get_queryset())
-        return self.get_paginated_response(FenceInput(page, many=True).data)
-
-    @extend_schema(request=FenceInput, responses={201: FenceInput})
-    def post(self, request: Request) -> Response:
-        """A new geofence."""
-        data = FenceInput(data=request.data)
-        data.is_valid(raise_exception=True)
-        found = access(request)
-        fence = Geofence(organization=found.organization)
-        fence = fence_save(fence=fence, user=found.user, request=request, **data.validated_data)
-        return Response(FenceInput(fence).data, status=status.HTTP_201_CREATED)
-
-
-class FenceDetail(APIView):
-    """One geofence."""
-
-    roles = {"PATCH": Role.OPERATOR, "DELETE": Role.OPERATOR}
-
-    @extend_schema(responses=FenceInput)
-    def get(self, request: Request, fence: int) -> Response:
-        """The geofence."""
-        return Response(FenceInput(find_fence(access(request).organization, fence)).data)
-
-    @extend_schema(request=FenceInput(partial=True), responses=FenceInput)
-    def patch(self, request: Request, fence: int) -> Response:
-        """Change some of it."""
-        found = access(request)
-        row = find_fence(found.organization, fence)
-        data = FenceInput(row, data=request.data, partial=True)
-        data.is_valid(raise_exception=True)
-        row = fence_save(fence=row, user=found.user, request=request, **data.validated_data)
-        return Response(FenceInput(row).data)
-
-    @extend_schema(responses={204: None})
-    def delete(self, request: Request, fence: int) -> Response:
-        """Delete it, where no rule asks for it."""
-        found = access(request)
-        fence_delete(fence=find_fence(found.organization, fence), user=found.user, request=request)
-        return Response(status=status.HTTP_204_NO_CONTENT)
-
-
 class StarterSet(APIView):
     """Rules that make a good beginning."""
 
@@ -265,7 +205,7 @@ class StarterSet(APIView):
 class PushBrowsers(APIView):
     """The browsers in which a person gets notifications."""
 
-    class Input(serializers.Serializer[Any]):
+    class Input(StrictSerializer):
         endpoint = serializers.CharField(max_length=1_000)
         p256dh = serializers.CharField(max_length=200)
         auth = serializers.CharField(max_length=100)

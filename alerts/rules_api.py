@@ -18,7 +18,7 @@ from alerts.services import rule_delete, rule_save
 from fleet.accounts.access import access
 from fleet.accounts.models import Organization, Role
 from fleet.lib.api import NotFound, parse_time
-from fleet.lib.fields import Name, PublicId
+from fleet.lib.fields import Name, PublicId, StrictSerializer
 from fleet.lib.public_ids import Kind, public_id
 from vehicles.access import find_vehicle
 
@@ -40,7 +40,22 @@ class Duration(serializers.Field[Any, Any, Any, Any]):
         return durations.iso(value)
 
 
-@extend_schema_field(OpenApiTypes.OBJECT)
+_NAMES = {"type": "array", "items": {"type": "string"}, "maxItems": 1_000}
+_OBJECT = {"type": "object", "nullable": True}
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "enum": ["all"]},
+            _NAMES,
+            {
+                "type": "object", "minProperties": 1, "additionalProperties": False,
+                "properties": {"vehicles": _NAMES, "groups": _NAMES, "tags": _NAMES},
+            },
+        ]
+    }
+)  # fmt: skip
 class Scope(serializers.Field[Any, Any, Any, Any]):
     """``"all"``, a list of vehicles, or ``{"vehicles"?, "groups"?, "tags"?}``."""
 
@@ -60,29 +75,34 @@ class Scope(serializers.Field[Any, Any, Any, Any]):
         return value
 
 
-class Step(serializers.Serializer[Any]):
+@extend_schema_field(_OBJECT)
+class Condition(serializers.JSONField):
+    """An object whose meaning is checked when the rule is saved."""
+
+
+class Step(StrictSerializer):
     """An escalation: whom to notify after how long."""
 
     after = Duration()
     channel = PublicId(Kind.CHANNEL)
 
 
-class RuleInput(serializers.Serializer[Any]):
+class RuleInput(StrictSerializer):
     """What a client may set of a rule; only the name and the condition are required."""
 
     name = Name(max_length=120)
     severity = serializers.ChoiceField(Severity.choices, required=False)
     enabled = serializers.BooleanField(required=False)
     vehicles = Scope(required=False)
-    condition = serializers.JSONField()
-    clear = serializers.JSONField(required=False, allow_null=True)
+    condition = Condition()
+    clear = Condition(required=False, allow_null=True)
     clear_for = Duration(required=False)
     times = serializers.IntegerField(required=False, min_value=1, max_value=100)
     within = Duration(required=False)
     hold = Duration(required=False)
     cooldown = Duration(required=False)
     tell_cleared = serializers.BooleanField(required=False)
-    schedule = serializers.JSONField(required=False, allow_null=True)
+    schedule = Condition(required=False, allow_null=True)
     channels = serializers.ListField(child=PublicId(Kind.CHANNEL), required=False, max_length=50)
     escalations = Step(many=True, required=False)
 
@@ -100,6 +120,14 @@ class RuleInput(serializers.Serializer[Any]):
         if value is not None and not isinstance(value, dict):
             raise serializers.ValidationError('A schedule is like {"days": ["mon"], "from": "08:00", "to": "18:00"}.')
         return value
+
+
+class RuleOutput(RuleInput):
+    """A rule as the API shows it."""
+
+    id = PublicId(Kind.RULE)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
 
 
 def fields_of(data: dict[str, Any], organization: Organization) -> dict[str, Any]:
@@ -167,13 +195,13 @@ class Rules(generics.GenericAPIView[AlertRule]):
         rules = access(self.request).organization.alert_rules
         return rules.prefetch_related("vehicles", "groups", "channels", "escalations")
 
-    @extend_schema(responses=RuleInput(many=True))
+    @extend_schema(responses=RuleOutput(many=True))
     def get(self, request: Request) -> Response:
         """A page of rules."""
         page = self.paginate_queryset(self.get_queryset())
         return self.get_paginated_response([shape(rule) for rule in page or ()])
 
-    @extend_schema(request=RuleInput, responses={201: RuleInput})
+    @extend_schema(request=RuleInput, responses={201: RuleOutput})
     def post(self, request: Request) -> Response:
         """A new rule; it evaluates readings from now on."""
         data = RuleInput(data=request.data)
@@ -189,12 +217,12 @@ class RuleDetail(APIView):
 
     roles = {"PATCH": Role.OPERATOR, "DELETE": Role.OPERATOR}
 
-    @extend_schema(responses=RuleInput)
+    @extend_schema(responses=RuleOutput)
     def get(self, request: Request, rule: int) -> Response:
         """The rule."""
         return Response(shape(find_rule(access(request).organization, rule)))
 
-    @extend_schema(request=RuleInput(partial=True), responses=RuleInput)
+    @extend_schema(request=RuleInput(partial=True), responses=RuleOutput)
     def patch(self, request: Request, rule: int) -> Response:
         """Change some of it; where it then says something else, its open alerts are cleared."""
         found = access(request)

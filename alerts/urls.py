@@ -1,6 +1,6 @@
 from django.urls import path
 
-from alerts import api, channels_api, rules_api, rules_views, views
+from alerts import api, channels_api, fences_api, rules_api, rules_views, views
 
 urlpatterns = [
     path("alerts", views.Inbox.as_view(), name="alerts"),
@@ -28,7 +28,7 @@ api_urlpatterns = [
     path("channels", channels_api.Channels.as_view()),
     path("channels/<chan_id:channel>", channels_api.ChannelDetail.as_view()),
     path("channels/<chan_id:channel>/test", channels_api.ChannelTest.as_view()),
-    path("geofences", channels_api.Fences.as_view()),
-    path("geofences/<geo_id:fence>", channels_api.FenceDetail.as_view()),
+    path("geofences", fences_api.Fences.as_view()),
+    path("geofences/<geo_id:fence>", fences_api.FenceDetail.as_view()),
     path("push-browsers", channels_api.PushBrowsers.as_view()),
 ]

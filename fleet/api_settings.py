@@ -37,5 +37,6 @@ SPECTACULAR_SETTINGS = {
         "RoleName": ["viewer", "operator", "admin"],
         "SignalKind": "telemetry.services.KINDS",
         "ChannelKind": "alerts.models.ChannelKind.choices",
+        "Severity": "alerts.models.Severity.choices",
     },
 }

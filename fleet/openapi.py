@@ -41,6 +41,7 @@ _OPERATION = {
             for status, words in {
                 "400": "Not strict JSON.",
                 "401": "The key is unknown or revoked.",
+                "403": "The credential is not a device key.",
                 "413": "Over a limit.",
                 "415": "Not JSON, or an unknown encoding.",
                 "422": "JSON, but not this format.",

@@ -92,9 +92,11 @@ class History(APIView):
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("signals", str, required=True, description="Names, separated by commas."),
+            OpenApiParameter(
+                "signals", {"type": "string", "minLength": 1}, required=True, description="Names, separated by commas."
+            ),
             *_RANGE,
-            OpenApiParameter("points", int),
+            OpenApiParameter("points", {"type": "integer", "minimum": 1, "maximum": MOST_POINTS, "default": 500}),
             OpenApiParameter("source", str),
             _UNITS,
         ],
@@ -107,7 +109,7 @@ class History(APIView):
         query = request.query_params
         names = [name for name in query.get("signals", "").split(",") if name]
         if not names or len(names) > MOST_SIGNALS:
-            raise ValidationError({"signals": [f"Name 1 to {MOST_SIGNALS} signals, separated by commas."]})
+            raise serializers.ValidationError({"signals": [f"Name 1 to {MOST_SIGNALS} signals, separated by commas."]})
         infos = _signals(organization, names)
         points = _points(query.get("points", "500"))
         wanted = _range(request, organization, row.pk)
@@ -137,7 +139,7 @@ class Summary(APIView):
     )
     def get(self, request: Request, vehicle: str) -> Response:
         """Count, minimum, maximum, mean, first and last; over all that is stored where no range is given."""
-        organization = access(request).organization
+        organization, system = access(request).organization, _system(request)
         row = find_vehicle(organization, vehicle)
         names = [name for name in request.query_params.get("signals", "").split(",") if name]
         if names:
@@ -150,7 +152,6 @@ class Summary(APIView):
         if wanted is None:
             return Response({"from": None, "to": None, "signals": {}})
         numbers = {i: info for i, info in infos.values() if info.kind not in ("text", "enum")}
-        system = _system(request)
         body: dict[str, Any] = {}
         for signal_id, found in store.read_summary(wanted, list(numbers)).items():
             conversion = units.conversion(numbers[signal_id].unit, system)
@@ -191,18 +192,20 @@ def _system(request: Request) -> str:
 def _points(words: str) -> int:
     points = int(words) if words.isascii() and words.isdecimal() and len(words) <= 9 else 0
     if not 1 <= points <= MOST_POINTS:
-        raise ValidationError({"points": [f"points can be 1 to {MOST_POINTS}."]})
+        raise serializers.ValidationError({"points": [f"points can be 1 to {MOST_POINTS}."]})
     return points
 
 
 def _signals(organization: Organization, names: Iterable[str]) -> dict[str, tuple[int, directory.SignalInfo]]:
     wanted = list(dict.fromkeys(names))
     if len(wanted) > MOST_SIGNALS:
-        raise ValidationError({"signals": [f"Name at most {MOST_SIGNALS} signals."]})
+        raise serializers.ValidationError({"signals": [f"Name at most {MOST_SIGNALS} signals."]})
     infos = signal_ids(organization, wanted)
     unknown = [name for name in wanted if name not in infos]
     if unknown:
-        raise ValidationError({"signals": [f"There is no signal {', '.join(unknown[:5])[:200]}; see /api/v1/signals."]})
+        raise serializers.ValidationError(
+            {"signals": [f"There is no signal {', '.join(unknown[:5])[:200]}; see /api/v1/signals."]}
+        )
     return {name: infos[name] for name in wanted}
 
 
@@ -217,11 +220,11 @@ def _range(
         found = Source.objects.filter(name=name, organization=None) | organization.sources.filter(name=name)
         source_id = found.values_list("pk", flat=True).first()
         if source_id is None:
-            raise ValidationError({"source": ["There is no such source."]})
+            raise serializers.ValidationError({"source": ["There is no such source."]})
     start = _microseconds(query["from"], "from") if query.get("from") else None
     end = _microseconds(query["to"], "to") if query.get("to") else None
     if start is not None and end is not None and start >= end:
-        raise ValidationError({"from": ["from must be before to."]})
+        raise serializers.ValidationError({"from": ["from must be before to."]})
     bounds = (0, 0) if start is not None and end is not None else store.read_bounds(organization.pk, vehicle_id)
     if bounds is None:
         return None
@@ -240,7 +243,7 @@ def _range(
 def _microseconds(words: str, name: str) -> int:
     moment = parse_time(words, name)
     if not 1970 <= moment.year <= 2200:
-        raise ValidationError({name: ["Give a time from 1970 to 2200."]})
+        raise serializers.ValidationError({name: ["Give a time from 1970 to 2200."]})
     return round(moment.timestamp() * 1_000_000)
 
 

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
 from fleet.lib.api import NewestFirst, NotFound
-from fleet.lib.fields import PublicId, own_id
+from fleet.lib.fields import PublicId, StrictSerializer, own_id
 from fleet.lib.public_ids import Kind, public_id
 from telemetry.models import RejectedReading, Signal
 from telemetry.selectors import rejected_of
@@ -36,7 +36,7 @@ class SignalOutput(serializers.ModelSerializer[Signal]):
         return signal.organization_id is not None
 
 
-class SignalChange(serializers.Serializer[Any]):
+class SignalChange(StrictSerializer):
     """What can be changed of a signal of one's own."""
 
     kind = serializers.ChoiceField(choices=KINDS, required=False)
@@ -104,6 +104,9 @@ class SignalDetail(APIView):
         )
 
 
+_DAYS = OpenApiParameter("days", {"type": "integer", "minimum": 0, "maximum": 99_999, "default": 30})
+
+
 class RejectedOutput(serializers.ModelSerializer[RejectedReading]):
     id = own_id(Kind.REJECTED)
     device = PublicId(Kind.DEVICE, source="device_id", read_only=True, help_text=NO_DEVICE)
@@ -146,16 +149,23 @@ class RejectedCountOutput(serializers.Serializer[Any]):
     count = serializers.IntegerField()
 
 
+class RejectedCountsOutput(serializers.Serializer[Any]):
+    results = RejectedCountOutput(many=True)
+
+
 class RejectedCounts(APIView):
     """How many readings were rejected, by device, reason and signal; nothing is left out."""
 
     roles = {"GET": Role.OPERATOR}
 
-    @extend_schema(parameters=[*_FILTERS, OpenApiParameter("days", int)], responses=RejectedCountOutput(many=True))
+    @extend_schema(parameters=[*_FILTERS, _DAYS], responses=RejectedCountsOutput)
     def get(self, request: Request) -> Response:
         """The counts of the last days (30 by default), the largest first."""
         query = request.query_params
-        days = int(query["days"]) if query.get("days", "").isdecimal() and len(query["days"]) < 4 else 30
+        asked = query.get("days", "30")
+        if not (asked.isascii() and asked.isdecimal() and len(asked) <= 5):
+            raise serializers.ValidationError({"days": ["Give a whole number."]})
+        days = min(int(asked), 366)
         rows = rejected_of(
             access(request).organization.rejection_counts.filter(day__gte=timezone.now().date() - timedelta(days=days)),
             query.get("device", ""), query.get("code", ""), query.get("signal", ""),

@@ -81,7 +81,7 @@ API = [
     api("POST", "/api/v1/devices/{device}/rotate", 403, 403, 200, 404),
     api("DELETE", "/api/v1/devices/{device}", 403, 403, 204, 404),
     api("GET", "/api/v1/connections", 200, 200, 200),
-    api("POST", "/api/v1/connections", 403, 400, 400, body={}),  # this portal has no application
+    api("POST", "/api/v1/connections", 403, 409, 409, body={}),  # this portal has no application
     api("GET", "/api/v1/connections/{connection}", 200, 200, 200, 404),
     api("DELETE", "/api/v1/connections/{connection}", 403, 403, 204, 404),
     api("POST", "/api/v1/connections/{connection}/sync", 403, 202, 202, 404),

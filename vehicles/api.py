@@ -12,8 +12,8 @@ from rest_framework.views import APIView
 
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
-from fleet.lib.api import NO_STORE, NotFound
-from fleet.lib.fields import Name, PublicId, own_id
+from fleet.lib.api import NO_STORE, NotFound, choice_of
+from fleet.lib.fields import Name, PublicId, StrictSerializer, own_id
 from fleet.lib.public_ids import Kind
 from vehicles import vin as vin_numbers
 from vehicles.access import find_vehicle
@@ -28,10 +28,10 @@ from vehicles.services import (
 )
 
 MOST_ATTRIBUTES = 100
-ORDERS = ("name", "-name", "created_at", "-created_at")
+ORDERS = ("name", "-name", "created_at", "-created_at", "id", "-id")
 
 
-class VehicleInput(serializers.Serializer[Any]):
+class VehicleInput(StrictSerializer):
     """What a client may set of a vehicle."""
 
     name = Name(max_length=120)
@@ -94,7 +94,7 @@ class Vehicles(generics.GenericAPIView[Vehicle]):
     def get_queryset(self) -> Any:
         query = self.request.query_params
         vehicles = access(self.request).organization.vehicles.prefetch_related("aliases", "groups")
-        vehicles = vehicles.filter(archived_at__isnull=query.get("archived") != "true")
+        vehicles = vehicles.filter(archived_at__isnull=choice_of(query, "archived", ("true", "false")) != "true")
         words = query.get("search", "")[:100]
         if words:
             vehicles = vehicles.search(words)
@@ -102,11 +102,14 @@ class Vehicles(generics.GenericAPIView[Vehicle]):
             vehicles = vehicles.filter(groups__name=query["group"])
         if query.get("tag"):
             vehicles = vehicles.filter(tags__contains=[query["tag"]])
-        order = query.get("ordering", "name")
-        return vehicles.order_by(order if order in ORDERS else "name", "id")
+        return vehicles.order_by(choice_of(query, "ordering", ORDERS) or "name", "id")
 
     @extend_schema(
-        parameters=[OpenApiParameter(n, str) for n in ("search", "group", "tag", "archived", "ordering")],
+        parameters=[
+            *(OpenApiParameter(n, str) for n in ("search", "group", "tag")),
+            OpenApiParameter("archived", str, enum=("true", "false")),
+            OpenApiParameter("ordering", str, enum=ORDERS),
+        ],
         responses=VehicleOutput(many=True),
     )
     def get(self, request: Request) -> Response:
@@ -181,7 +184,7 @@ class Devices(generics.GenericAPIView[Device]):
     queryset = Device.objects.none()
     serializer_class = DeviceOutput
 
-    class Input(serializers.Serializer[Any]):
+    class Input(StrictSerializer):
         name = Name(max_length=120)
         vehicles = serializers.ListField(child=PublicId(Kind.VEHICLE), required=False, max_length=1000)
 

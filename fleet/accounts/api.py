@@ -26,7 +26,7 @@ from fleet.accounts.models import ApiToken, AuditEvent, Role, User
 from fleet.accounts.services import audit, token_create, token_revoke
 from fleet.accounts.stages import awaits_confirmation
 from fleet.lib.api import NO_STORE, NewestFirst, NotFound, StrictJSONParser
-from fleet.lib.fields import Name, PublicId, own_id
+from fleet.lib.fields import Name, PublicId, StrictSerializer, own_id
 from fleet.lib.public_ids import Kind
 
 
@@ -43,7 +43,7 @@ class TokenObtain(_Public):
 
     parser_classes = [StrictJSONParser, FormParser]
 
-    class Input(serializers.Serializer[Any]):
+    class Input(StrictSerializer):
         email = serializers.CharField(required=False, max_length=254)
         username = serializers.CharField(required=False, max_length=254)
         password = serializers.CharField(max_length=1000, trim_whitespace=False)
@@ -92,7 +92,7 @@ class TokenObtain(_Public):
 class TokenRefresh(_Public):
     """Exchange a refresh token for a new pair; the old one dies."""
 
-    class Input(serializers.Serializer[Any]):
+    class Input(StrictSerializer):
         refresh = serializers.CharField(max_length=4000)
 
     @extend_schema(request=Input, responses=TokenObtain.Output, auth=[])
@@ -186,7 +186,7 @@ class Tokens(generics.GenericAPIView[ApiToken]):
     queryset = ApiToken.objects.none()
     serializer_class = TokenOutput
 
-    class Input(serializers.Serializer[Any]):
+    class Input(StrictSerializer):
         name = Name(max_length=100)
         expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
@@ -234,7 +234,7 @@ class TokenDetail(APIView):
 
 class AuditOutput(serializers.ModelSerializer[AuditEvent]):
     id = own_id(Kind.AUDIT_EVENT)
-    user = serializers.StringRelatedField[Any]()
+    user = serializers.CharField(allow_null=True)
 
     class Meta:
         model = AuditEvent

@@ -15,7 +15,7 @@ from fleet.accounts import memberships
 from fleet.accounts.access import access
 from fleet.accounts.models import Invitation, Membership, Organization, Role
 from fleet.lib.api import NO_STORE
-from fleet.lib.fields import Name, own_id
+from fleet.lib.fields import Name, StrictSerializer, own_id
 from fleet.lib.public_ids import Kind
 
 ROLES = {role.label: role for role in Role}
@@ -63,8 +63,8 @@ class MemberDetail(APIView):
 
     roles = {"PATCH": Role.ADMIN, "DELETE": Role.ADMIN}
 
-    class Input(serializers.Serializer[Any]):
-        role = RoleField()
+    class Input(StrictSerializer):
+        role = RoleField(required=False)
 
     @extend_schema(request=Input, responses=MemberOutput)
     def patch(self, request: Request, member_id: int) -> Response:
@@ -73,7 +73,8 @@ class MemberDetail(APIView):
         member = get_object_or_404(found.organization.memberships.select_related("user"), pk=member_id)
         data = self.Input(data=request.data)
         data.is_valid(raise_exception=True)
-        memberships.set_role(membership=member, role=data.validated_data["role"], user=found.user, request=request)
+        if "role" in data.validated_data:
+            memberships.set_role(membership=member, role=data.validated_data["role"], user=found.user, request=request)
         return Response(MemberOutput(member).data)
 
     @extend_schema(responses={204: None})
@@ -101,7 +102,7 @@ class Invitations(generics.GenericAPIView[Invitation]):
     queryset = Invitation.objects.none()
     serializer_class = InvitationOutput
 
-    class Input(serializers.Serializer[Any]):
+    class Input(StrictSerializer):
         email = serializers.EmailField()
         role = RoleField(default=Role.VIEWER)
 

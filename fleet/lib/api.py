@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -56,20 +56,42 @@ class FastJSONRenderer(BaseRenderer):
         return b"" if data is None else _encoder.encode(data)
 
 
-class PageNumbers(PageNumberPagination):
+class BoundedPages:
+    """``?page_size=`` is a positive integer, at most `max_page_size`."""
+
+    page_size_query_param: Any = "page_size"
+    page_size: Any = 100
+    max_page_size: Any = 500
+
+    def get_page_size(self, request: Any) -> int:
+        """What the client asks for, or the default."""
+        asked = request.query_params.getlist("page_size")[-1:]
+        if not asked:
+            return int(self.page_size)
+        if not (asked[0].isascii() and asked[0].isdecimal() and len(asked[0]) <= 9 and int(asked[0]) > 0):
+            raise exceptions.ValidationError({"page_size": ["Give a positive whole number."]})
+        return min(int(asked[0]), int(self.max_page_size))
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """The query parameters, with their bounds."""
+        listed: list[dict[str, Any]] = super().get_schema_operation_parameters(view)  # type: ignore[misc]
+        for parameter in listed:
+            if parameter["schema"].get("type") == "integer":
+                parameter["schema"]["minimum"] = 1
+        return listed
+
+
+class PageNumbers(BoundedPages, PageNumberPagination):
     """``?page=`` and ``?page_size=`` (100, at most 500)."""
 
-    page_size = 100
-    page_size_query_param = "page_size"
-    max_page_size = 500
+    def get_page_number(self, request: Any, paginator: Any) -> Any:
+        """The page that the client asks for, the first where it asks for none."""
+        return request.query_params.get(self.page_query_param, 1)
 
 
-class NewestFirst(CursorPagination):
+class NewestFirst(BoundedPages, CursorPagination):
     """Rows by descending id, behind a cursor."""
 
-    page_size = 100
-    page_size_query_param = "page_size"
-    max_page_size = 500
     ordering = "-id"
 
     def decode_cursor(self, request: Any) -> Any:
@@ -117,6 +139,18 @@ def error_response(error: Exception, context: Mapping[str, Any]) -> Response | N
     if getattr(error, "wait", None):
         headers["Retry-After"] = str(int(error.wait) or 1)  # type: ignore[attr-defined]
     return Response(body, status=error.status_code, headers=headers)
+
+
+def choice_of(query: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:
+    """The value of a query parameter that takes certain words, empty where it is missing.
+
+    Raises:
+        ValidationError: it is another word.
+    """
+    value = query.get(name, "")
+    if value and value not in allowed:
+        raise exceptions.ValidationError({name: [f"Give one of {', '.join(allowed)}."]})
+    return value
 
 
 def parse_time(words: str | int | float, name: str) -> datetime:

@@ -1,7 +1,9 @@
-"""Fields for names (one Unicode form, one line, something to see) and for public ids."""
+"""Fields for names (one Unicode form, one line, something to see) and for public ids; serializers that mean types."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -9,6 +11,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from fleet.lib.api import parse_time, rfc3339
 from fleet.lib.ids import clean_name
 from fleet.lib.public_ids import Kind, number_of, public_id
 
@@ -40,6 +43,8 @@ class Name(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         """The name as it is stored."""
         text = super().to_internal_value(data)
+        if self.max_length is not None and len(text) > int(self.max_length):
+            self.fail("max_length", max_length=self.max_length)
         problem = _problem(text)
         if problem:
             raise serializers.ValidationError(problem)
@@ -69,6 +74,71 @@ class PublicId(serializers.Field[Any, Any, Any, Any]):
         return public_id(self._kind, value) if value else None
 
 
+@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "number"}]})
+class Moment(serializers.Field[Any, Any, Any, Any]):
+    """A time: RFC 3339, or seconds since 1970."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        """The time; raises `ValidationError`."""
+        if isinstance(data, bool) or not isinstance(data, (str, int, float)):
+            raise serializers.ValidationError("Give a time such as 2026-01-31T08:00:00Z, or seconds since 1970.")
+        try:
+            return parse_time(data, "time")
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError(error.detail["time"]) from None  # type: ignore[index,call-overload]
+
+    def to_representation(self, value: datetime) -> str | None:
+        """RFC 3339."""
+        return rfc3339(value)
+
+
 def own_id(kind: Kind) -> PublicId:
     """The field of a row's own id."""
     return PublicId(kind, source="pk", read_only=True)
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Takes JSON's types as they are: no number for a text, no text for a number or a boolean."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """The validated values; raises `ValidationError`."""
+        if isinstance(data, Mapping):
+            wrong = {name: [_TYPE_WORDS[kind]] for name, kind in _wrong_types(self.fields, data)}
+            if wrong:
+                raise serializers.ValidationError(wrong)
+        return super().to_internal_value(data)
+
+
+_TYPES: dict[type, tuple[type, ...]] = {
+    serializers.CharField: (str,), serializers.BooleanField: (bool,), serializers.IntegerField: (int,),
+    serializers.FloatField: (int, float),
+}  # fmt: skip
+_TYPE_WORDS = {
+    serializers.CharField: "Give a text.", serializers.BooleanField: "Give true or false.",
+    serializers.IntegerField: "Give a whole number.", serializers.FloatField: "Give a number.",
+}  # fmt: skip
+
+
+def _wrong_types(fields: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[tuple[str, type]]:
+    for name, field in fields.items():
+        value = data.get(name)
+        values, child = _parts(field, value)
+        kind = next((kind for kind in _TYPES if isinstance(child, kind)), None)
+        if kind is None or not isinstance(values, list):
+            continue
+        for each in values:
+            is_right = isinstance(each, bool) if kind is serializers.BooleanField else _is_plain(each, _TYPES[kind])
+            if each is not None and not is_right:
+                yield name, kind
+
+
+def _parts(field: Any, value: Any) -> tuple[Any, Any]:
+    """The values of a field that are looked at, and the field of each."""
+    if isinstance(field, serializers.DictField) and isinstance(value, dict):
+        return list(value.values()), field.child
+    return (value, field.child) if isinstance(field, serializers.ListField) else ([value], field)
+
+
+def _is_plain(value: Any, types: tuple[type, ...]) -> bool:
+    """Whether a value has one of the types; a boolean is no number here."""
+    return isinstance(value, types) and not isinstance(value, bool)

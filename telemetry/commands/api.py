@@ -14,12 +14,12 @@ from rest_framework.views import APIView
 
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
-from fleet.lib.api import NewestFirst, NotFound
-from fleet.lib.fields import PublicId, own_id
+from fleet.lib.api import BoundedPages, NewestFirst, NotFound, choice_of
+from fleet.lib.fields import PublicId, StrictSerializer, own_id
 from fleet.lib.public_ids import Kind
 from telemetry.commands import queue
 from telemetry.commands.descriptions import describe
-from telemetry.models import Command, TroubleCode, VehicleSettings
+from telemetry.models import Command, TroubleCode, TroubleCodeStatus, VehicleSettings
 from vehicles.access import find_vehicle
 
 _VEHICLE = OpenApiParameter("vehicle", str, description="Id, VIN or alias.")
@@ -27,7 +27,7 @@ _VEHICLE = OpenApiParameter("vehicle", str, description="Id, VIN or alias.")
 
 class CommandOutput(serializers.ModelSerializer[Command]):
     vehicle = PublicId(Kind.VEHICLE, source="vehicle_id", read_only=True)
-    user = serializers.StringRelatedField[Any]()
+    user = serializers.CharField(allow_null=True)
 
     class Meta:
         model = Command
@@ -37,7 +37,7 @@ class CommandOutput(serializers.ModelSerializer[Command]):
         )  # fmt: skip
 
 
-class CommandInput(serializers.Serializer[Any]):
+class CommandInput(StrictSerializer):
     """A command as a client asks for it."""
 
     type = serializers.ChoiceField(list(queue.KINDS))
@@ -45,12 +45,9 @@ class CommandInput(serializers.Serializer[Any]):
     confirm = serializers.BooleanField(required=False, help_text="Needed to clear trouble codes.")
 
 
-class ByCreation(CursorPagination):
+class ByCreation(BoundedPages, CursorPagination):
     """The newest first, by time of creation."""
 
-    page_size = 100
-    page_size_query_param = "page_size"
-    max_page_size = 500
     ordering = ("-created_at", "-id")
 
 
@@ -141,9 +138,10 @@ class TroubleCodes(generics.ListAPIView[TroubleCode]):
         query = self.request.query_params
         if query.get("vehicle"):
             codes = codes.filter(vehicle=find_vehicle(organization, query["vehicle"]))
-        return codes.filter(status=query["status"]) if query.get("status") else codes
+        status = choice_of(query, "status", TroubleCodeStatus.values)
+        return codes.filter(status=status) if status else codes
 
-    @extend_schema(parameters=[_VEHICLE, OpenApiParameter("status", str)])
+    @extend_schema(parameters=[_VEHICLE, OpenApiParameter("status", str, enum=TroubleCodeStatus.values)])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """All of the organization, one vehicle's, or those in one status."""
         return super().get(request, *args, **kwargs)

@@ -66,13 +66,13 @@ def _ids(body: object) -> list[object]:
 @pytest.mark.parametrize("path", LISTS)
 def test_no_list_of_the_api_shows_a_number(portal: Portal, team: Team, path: str) -> None:
     with portal.client(team.tokens["admin"]) as client:
-        _fill(client)
+        fill(client)
         found = _ids(client.get(f"/api/v1/{path}").json())
     assert found
     assert all(isinstance(each, str) and looks_like_id(each) for each in found), found
 
 
-def _fill(client: httpx.Client) -> None:
+def fill(client: httpx.Client) -> None:
     place = {"type": "Point", "coordinates": [5.1, 52.1]}
     fence = client.post("/api/v1/geofences", json={"name": "Depot", "geometry": place, "radius": 100}).json()["id"]
     condition = {"geofence": fence, "event": "enter"}

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from fleet.accounts.access import access
 from fleet.accounts.models import Role
 from fleet.lib.api import NewestFirst, NotFound
-from fleet.lib.fields import PublicId, own_id
+from fleet.lib.fields import PublicId, StrictSerializer, own_id
 from fleet.lib.public_ids import Kind
 from integrations.sources.smartcar import connecting, polling, processing, selectors
 from integrations.sources.smartcar.models import CloudVehicle, Generation, WebhookEvent
@@ -48,7 +48,7 @@ class ConnectionOutput(serializers.ModelSerializer[CloudVehicle]):
         return int(selectors.describe(row)["left"])
 
 
-class ConnectInput(serializers.Serializer[Any]):
+class ConnectInput(StrictSerializer):
     """How a car is to be connected."""
 
     mode = serializers.ChoiceField(["live", "simulated"], required=False)

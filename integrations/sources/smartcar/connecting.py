@@ -83,7 +83,9 @@ def begin(
     """
     settings = configuration()
     if not settings.ready:
-        raise NotConnected("This portal has no Smartcar application yet: its operator sets SMARTCAR_… (see the docs).")
+        raise NotConnected(
+            "This portal has no Smartcar application yet: its operator sets SMARTCAR_… (see the docs).", status=409
+        )
     session = ConnectSession.objects.create(
         organization=organization, user=user, mode=mode or settings.mode, generation=generation, again=again
     )
