@@ -107,8 +107,8 @@ class Vehicles(generics.GenericAPIView[Vehicle]):
     @extend_schema(
         parameters=[
             *(OpenApiParameter(n, str) for n in ("search", "group", "tag")),
-            OpenApiParameter("archived", str, enum=("true", "false")),
-            OpenApiParameter("ordering", str, enum=ORDERS),
+            OpenApiParameter("archived", str, enum=("", "true", "false")),
+            OpenApiParameter("ordering", str, enum=("", *ORDERS)),
         ],
         responses=VehicleOutput(many=True),
     )

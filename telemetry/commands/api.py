@@ -141,7 +141,7 @@ class TroubleCodes(generics.ListAPIView[TroubleCode]):
         status = choice_of(query, "status", TroubleCodeStatus.values)
         return codes.filter(status=status) if status else codes
 
-    @extend_schema(parameters=[_VEHICLE, OpenApiParameter("status", str, enum=TroubleCodeStatus.values)])
+    @extend_schema(parameters=[_VEHICLE, OpenApiParameter("status", str, enum=("", *TroubleCodeStatus.values))])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """All of the organization, one vehicle's, or those in one status."""
         return super().get(request, *args, **kwargs)

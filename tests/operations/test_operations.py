@@ -150,8 +150,9 @@ def test_a_damaged_archive_leaves_nothing_behind(tmp_path: Path, portal: Portal,
                 data = b"\n".join(data.split(b"\n")[1:])
             target.writestr(entry, data)
     name = f"damaged_{next(_numbers)}"
+    migrated = connection.settings_dict["TEST"].get("TEMPLATE") or "template1"
     with connection.cursor() as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}"')
+        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{migrated}"')
     url = database_url().rsplit("/", 1)[0] + f"/{name}"
     try:
         refused = manage("restore", str(damaged), database=url)
