@@ -22,7 +22,12 @@ def test_schema_and_behaviour_agree(portal: Portal, team: Team, tmp_path: Path) 
     with portal.client(team.tokens["admin"]) as client:
         fill(client)
     command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{portal.url}/api/v1/schema"]
-    command += ["-H", f"Authorization: Bearer {team.tokens['admin']}", "--exclude-path-regex", "/(auth|members|tokens)/"]
+    command += [
+        "-H",
+        f"Authorization: Bearer {team.tokens['admin']}",
+        "--exclude-path-regex",
+        "/(auth|members|tokens)/",
+    ]
     command += ["--exclude-checks", ",".join(LEFT_OUT), "--generation-allow-x00", "false"]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "50", "--continue-on-failure"]
     # In a folder of its own: it writes what it found beside itself.
