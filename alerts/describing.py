@@ -65,7 +65,7 @@ def _words(condition: dict[str, Any], names: _Names) -> str:
         return f"nothing is told of {what} for {durations.words(durations.parse(condition['no_data']))}"
     if "geofence" in condition:
         event = _FENCE[condition.get("event", "inside")]
-        return f"the vehicle {event} {names.fences.get(condition['geofence'], 'a deleted geofence')}"
+        return f"the vehicle {event} {names.fences.get(wire.fence_id(condition), 'a deleted geofence')}"
     if "state" in condition:
         return f"the vehicle is {' or '.join(condition['state'])}"
     if "dtc" in condition:

@@ -90,10 +90,10 @@ def signal_names(condition: Anything) -> set[str]:
 
 def fence_ids(condition: Anything) -> set[int]:
     """The fences that a condition names."""
-    return {_fence_id(part) for part in parts_of(condition)} - {0}
+    return {fence_id(part) for part in parts_of(condition)} - {0}
 
 
-def _fence_id(part: Json) -> int:
+def fence_id(part: Json) -> int:
     """The fence that a part names; 0 where it names none."""
     named = part.get("geofence")
     return number_of(Kind.GEOFENCE, named) if isinstance(named, str) else 0
@@ -140,11 +140,12 @@ def _node(condition: Json, signals: Signals, fences: set[int]) -> Node:
         return NoData(_duration(condition["no_data"], "no_data"), None if name is None else _signal(name, signals)[0])
     if "geofence" in condition:
         event = condition.get("event", "inside")
-        if _fence_id(condition) not in fences:
+        fence = fence_id(condition)
+        if fence not in fences:
             raise BadCondition("There is no such geofence here.")
         if not isinstance(event, str) or event not in (*FenceEvent, "dwell"):
             raise BadCondition("event is inside, outside, enter, exit or dwell.")
-        return AtFence(_fence_id(condition), FenceEvent.INSIDE if event == "dwell" else FenceEvent(event))
+        return AtFence(fence, FenceEvent.INSIDE if event == "dwell" else FenceEvent(event))
     return _compare(condition, signals)
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from importlib import import_module
 
 import httpx
 import pytest
+from django.apps import apps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts.models import AlertRule, Channel
 from fleet.lib.public_ids import Kind, looks_like_id, number_of, public_id
+from tests.alerts.making import HOT
 from tests.conftest import Team
 from tests.portal import Portal
+from tests.test_tenancy import sign_in
 
 numbers = st.integers(1, 2**63 - 1)
 
@@ -82,3 +87,30 @@ def fill(client: httpx.Client) -> None:
     assert answer.status_code == 201, answer.text
     assert answer.json()["condition"] == condition
     assert client.get(f"/api/v1/alert-rules/{answer.json()['id']}").json()["channels"] == [channel]
+
+
+def test_the_page_of_rules_names_the_geofence(portal: Portal, team: Team) -> None:
+    with portal.client(team.tokens["admin"]) as client:
+        fill(client)
+    page = sign_in(portal, team.users["viewer"].email, team.password).get("/rules").text
+    assert "When the vehicle enters Depot" in page
+    assert "a deleted geofence" not in page
+
+
+def test_numbers_of_former_rules_and_channels_become_ids(team: Team) -> None:
+    condition = {"all": [{"geofence": 7, "event": "enter"}, {"any": [HOT, {"geofence": 8, "event": "exit"}]}]}
+    rule = AlertRule.objects.create(organization=team.organization, name="Old", condition=condition, clear=None)
+    user = team.users["viewer"]
+    channel = Channel.objects.create(organization=team.organization, kind="push", name="Old", config={"user": user.pk})
+    migration = import_module("alerts.migrations.0002_public_ids")
+    for _ in range(2):  # twice changes nothing
+        migration.name_by_public_ids(apps, None)
+        rule.refresh_from_db()
+        channel.refresh_from_db()
+        assert rule.condition == {
+            "all": [
+                {"geofence": public_id(Kind.GEOFENCE, 7), "event": "enter"},
+                {"any": [HOT, {"geofence": public_id(Kind.GEOFENCE, 8), "event": "exit"}]},
+            ]
+        }
+        assert (rule.clear, channel.config) == (None, {"user": user.public_id})
