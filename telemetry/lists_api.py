@@ -17,7 +17,7 @@ from fleet.accounts.access import access
 from fleet.accounts.models import Role
 from fleet.lib.api import NewestFirst, NotFound
 from fleet.lib.fields import PublicId, StrictSerializer, own_id
-from fleet.lib.public_ids import Kind, public_id
+from fleet.lib.public_ids import Kind
 from telemetry.models import RejectedReading, Signal
 from telemetry.selectors import rejected_of
 from telemetry.services import KINDS, signal_create, signal_update
@@ -146,7 +146,7 @@ class RejectedCountOutput(serializers.Serializer[Any]):
     device = PublicId(Kind.DEVICE, source="device_id", allow_null=True, help_text=NO_DEVICE)
     code = serializers.CharField()
     signal = serializers.CharField()
-    count = serializers.IntegerField()
+    count = serializers.IntegerField(source="total")
 
 
 class RejectedCountsOutput(serializers.Serializer[Any]):
@@ -171,13 +171,4 @@ class RejectedCounts(APIView):
             query.get("device", ""), query.get("code", ""), query.get("signal", ""),
         )  # fmt: skip
         found = rows.values("device_id", "code", "signal").annotate(total=Sum("count")).order_by("-total")[:500]
-        listed = [
-            {
-                "device": public_id(Kind.DEVICE, r["device_id"]) if r["device_id"] else None,
-                "code": r["code"],
-                "signal": r["signal"],
-                "count": r["total"],
-            }
-            for r in found
-        ]
-        return Response({"results": listed})
+        return Response(RejectedCountsOutput({"results": found}).data)

@@ -34,9 +34,8 @@ def find_vehicle_ids(organization_id: int, identifiers: Collection[str]) -> dict
         by_vin[vin] = by_alias[alias] = vehicle_id
     found: dict[str, int] = {}
     for identifier in usable:
-        own = ids[identifier] if ids[identifier] in by_id else None
-        each = (own, by_vin.get(identifier.upper()), by_alias.get(identifier))
-        named = {vehicle_id for vehicle_id in each if vehicle_id is not None}
+        own = ids[identifier] if ids[identifier] in by_id else 0
+        named = {own, by_vin.get(identifier.upper(), 0), by_alias.get(identifier, 0)} - {0}
         if len(named) == 1:
             (found[identifier],) = named
     return found

@@ -85,8 +85,10 @@ class PageNumbers(BoundedPages, PageNumberPagination):
     """``?page=`` and ``?page_size=`` (100, at most 500)."""
 
     def get_page_number(self, request: Any, paginator: Any) -> Any:
-        """The page that the client asks for, the first where it asks for none."""
-        return request.query_params.get(self.page_query_param, 1)
+        """The page that the client asks for; an empty text is none."""
+        if request.query_params.get(self.page_query_param) == "":
+            raise NotFound("Invalid page.")
+        return super().get_page_number(request, paginator)
 
 
 class NewestFirst(BoundedPages, CursorPagination):
@@ -153,12 +155,11 @@ def choice_of(query: Mapping[str, str], name: str, allowed: Sequence[str]) -> st
     return value
 
 
-def parse_time(words: str | int | float, name: str) -> datetime:
-    """A time from RFC 3339 or epoch seconds.
+NO_TIME = "Give a time such as 2026-01-31T08:00:00Z, or seconds since 1970."
 
-    Raises:
-        ValidationError: naming the parameter.
-    """
+
+def time_of(words: str | int | float) -> datetime:
+    """A time from RFC 3339 or epoch seconds; raises ValueError with words for people."""
     try:
         try:
             return datetime.fromtimestamp(float(words), UTC)
@@ -167,9 +168,15 @@ def parse_time(words: str | int | float, name: str) -> datetime:
             value = value.replace(tzinfo=UTC) if value.tzinfo is None else value
             return value.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
-        raise exceptions.ValidationError(
-            {name: ["Give a time such as 2026-01-31T08:00:00Z, or seconds since 1970."]}
-        ) from None
+        raise ValueError(NO_TIME) from None
+
+
+def parse_time(words: str | int | float, name: str) -> datetime:
+    """The same of a query parameter; raises `ValidationError` with its name."""
+    try:
+        return time_of(words)
+    except ValueError as error:
+        raise exceptions.ValidationError({name: [str(error)]}) from None
 
 
 def rfc3339(time: datetime | None) -> str | None:

@@ -11,7 +11,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from fleet.lib.api import parse_time, rfc3339
+from fleet.lib.api import NO_TIME, rfc3339, time_of
 from fleet.lib.ids import clean_name
 from fleet.lib.public_ids import Kind, number_of, public_id
 
@@ -80,12 +80,12 @@ class Moment(serializers.Field[Any, Any, Any, Any]):
 
     def to_internal_value(self, data: Any) -> datetime:
         """The time; raises `ValidationError`."""
-        if isinstance(data, bool) or not isinstance(data, (str, int, float)):
-            raise serializers.ValidationError("Give a time such as 2026-01-31T08:00:00Z, or seconds since 1970.")
+        if not _is_plain(data, (str, int, float)):
+            raise serializers.ValidationError(NO_TIME)
         try:
-            return parse_time(data, "time")
-        except serializers.ValidationError as error:
-            raise serializers.ValidationError(error.detail["time"]) from None  # type: ignore[index,call-overload]
+            return time_of(data)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from None
 
     def to_representation(self, value: datetime) -> str | None:
         """RFC 3339."""

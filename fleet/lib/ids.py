@@ -10,11 +10,6 @@ _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _JOINERS = ("\u200c", "\u200d")
 
 
-def id_of(words: str) -> int:
-    """A row's id; 0, which nobody has, for anything else."""
-    return int(words) if words.isascii() and words.isdecimal() and len(words) < 10 else 0
-
-
 def uuid_of(value: Any) -> UUID | None:
     """The UUID in a text, None for anything else."""
     try:

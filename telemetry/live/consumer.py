@@ -131,9 +131,8 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         assert self.credential is not None
         vehicles = _names(message.get("vehicles", "all"), "vehicles")
         signals = _names(message.get("signals", "all"), "signals")
-        resume = message.get("resume", {})
-        if not isinstance(resume, dict) or len(resume) > MOST_NAMED or not all(map(_resumable, resume.items())):
-            raise MotorpoolError("resume maps vehicle ids to the last seq that was received.")
+        # Ten thousand ids take a tenth of a second to read.
+        resume = await _in_thread(_versions)(message.get("resume", {}))
         organization_id = self.credential.organization_id
         ids = await _in_thread(snapshot.resolve)(organization_id, vehicles)
         wanted = Subscription(ids, frozenset(signals) if signals is not None else None, hz_of(message.get("max_hz")))
@@ -141,9 +140,7 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.outbox.held = True
         self.subscription = wanted
         try:
-            pieces, versions = await _in_thread(snapshot.build)(
-                organization_id, ids, wanted.signals, {number_of(Kind.VEHICLE, k): v for k, v in resume.items()}
-            )
+            pieces, versions = await _in_thread(snapshot.build)(organization_id, ids, wanted.signals, resume)
         except BaseException:
             self.outbox.held = False
             raise
@@ -176,9 +173,13 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self.close(code)
 
 
-def _resumable(entry: tuple[str, Any]) -> bool:
-    vehicle, seq = entry
-    return number_of(Kind.VEHICLE, vehicle) > 0 and type(seq) is int and 0 <= seq < 2**63
+def _versions(resume: Any) -> dict[int, int]:
+    """The version that a client has of each vehicle; raises `MotorpoolError`."""
+    if isinstance(resume, dict) and len(resume) <= MOST_NAMED:
+        found = {number_of(Kind.VEHICLE, vehicle): seq for vehicle, seq in resume.items()}
+        if 0 not in found and all(type(seq) is int and 0 <= seq < 2**63 for seq in found.values()):
+            return found
+    raise MotorpoolError("resume maps vehicle ids to the last seq that was received.")
 
 
 def _names(value: Any, what: str) -> list[str] | None:
